@@ -1,0 +1,10 @@
+# CORTENSOR_SANITIZE=address also turns on the undefined-behaviour sanitizer.
+if(CORTENSOR_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(CORTENSOR_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(NOT CORTENSOR_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "CORTENSOR_SANITIZE must be address, thread or empty, found '${CORTENSOR_SANITIZE}'")
+endif()
