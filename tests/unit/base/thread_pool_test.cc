@@ -1,0 +1,40 @@
+// Claims: every worker runs exactly once per fork, run() joins them all, and partitions tile the range.
+#include "base/runtime/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+namespace cortensor {
+namespace {
+
+TEST(Partition, TilesTheRangeInGrains) {
+  for (const std::size_t count : {0u, 1u, 15u, 16u, 100u, 4096u}) {
+    std::size_t next = 0;
+    for (std::size_t index = 0; index < 3; ++index) {
+      const Range part = partition(count, 16, index, 3);
+      EXPECT_EQ(part.begin, next);
+      EXPECT_TRUE(part.begin % 16 == 0 || part.begin == count);
+      next = part.end;
+    }
+    EXPECT_EQ(next, count);
+  }
+}
+
+TEST(ThreadPool, RunsEveryWorkerOncePerFork) {
+  ThreadPool pool(3);
+  std::vector<int> calls(3, 0);  // each worker touches its own element: a data race would be a bug of run()
+  for (int fork = 0; fork < 2000; ++fork) pool.run([&](std::size_t worker) { ++calls[worker]; });
+  EXPECT_EQ(calls, (std::vector<int>{2000, 2000, 2000}));
+}
+
+TEST(ThreadPool, KeepsTheExactFloatingPointEnvironment) {
+  ThreadPool pool(2);
+  std::atomic<int> exact{0};
+  pool.run([&](std::size_t) { exact += floating_point_environment_is_exact(); });
+  EXPECT_EQ(exact, 2);
+}
+
+}  // namespace
+}  // namespace cortensor
