@@ -1,0 +1,46 @@
+// Server-sent events: the text form, and an incremental parser of it for the client's side.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "http/message.h"
+
+namespace cortensor::http {
+
+// "data: <text>\n\n"; a line break in the text begins another data line, as the format demands.
+std::string sse_data(std::string_view text);
+// "event: <name>\ndata: <text>\n\n"
+std::string sse_event(std::string_view name, std::string_view text);
+// ": <text>\n\n": ignored by clients, keeps proxies from closing a quiet stream. The text has no line break.
+std::string sse_comment(std::string_view text);
+// The headers that a stream of events is sent with.
+Headers sse_headers();
+
+struct SseEvent {
+  std::string name = "message";
+  std::string data;
+  std::string id;
+};
+
+class SseParser {
+ public:
+  static constexpr std::size_t kMaxEventBytes = 4 * 1024 * 1024;
+
+  // Takes the next bytes, cut anywhere, and calls back for each event they complete. Fails when one event is
+  // longer than kMaxEventBytes; the parser is then of no more use.
+  Status feed(std::string_view bytes, const std::function<void(const SseEvent&)>& on_event);
+
+ private:
+  void take_line(std::string_view line, const std::function<void(const SseEvent&)>& on_event);
+
+  std::string line_;  // the unfinished last line
+  SseEvent event_;
+  bool has_data_ = false;
+  bool after_cr_ = false;  // a \n that follows belongs to the \r before
+};
+
+}  // namespace cortensor::http
