@@ -1,0 +1,34 @@
+// A file that appears under its name complete or not at all: written beside its place, renamed at the end,
+// removed when abandoned.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace cortensor::engine {
+
+class OutputFile {
+ public:
+  static Result<OutputFile> create(const std::string& path);
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&&) = delete;
+  ~OutputFile();
+
+  // An error (a full disk, say) abandons the file.
+  Status write(ByteView bytes);
+  // To the disk and under its name.
+  Status commit();
+
+ private:
+  OutputFile(std::string path, std::string temporary, int descriptor);
+  void abandon();
+  Error system_error(std::string_view doing) const;
+
+  std::string path_;
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
+}  // namespace cortensor::engine

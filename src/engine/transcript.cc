@@ -1,0 +1,75 @@
+#include "engine/transcript.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "crypto/sha256.h"
+
+namespace cortensor::engine {
+namespace {
+
+constexpr std::uint8_t kLeafTag = 0;
+constexpr std::uint8_t kNodeTag = 1;
+
+Digest leaf(const Digest& digest) {
+  std::array<std::uint8_t, 33> bytes;
+  bytes[0] = kLeafTag;
+  std::copy(digest.begin(), digest.end(), bytes.begin() + 1);
+  return crypto::sha256(bytes);
+}
+
+Digest node(const Digest& left, const Digest& right) {
+  std::array<std::uint8_t, 65> bytes;
+  bytes[0] = kNodeTag;
+  std::copy(left.begin(), left.end(), bytes.begin() + 1);
+  std::copy(right.begin(), right.end(), bytes.begin() + 33);
+  return crypto::sha256(bytes);
+}
+
+}  // namespace
+
+Digest position_digest(std::span<const float> hidden, TokenId token) {
+  crypto::Sha256 hash;
+  hash.update({reinterpret_cast<const std::uint8_t*>(hidden.data()), hidden.size_bytes()});
+  hash.update({reinterpret_cast<const std::uint8_t*>(&token), sizeof token});
+  return hash.finish();
+}
+
+void MerkleRoot::add(const Digest& digest) {
+  // Like a binary counter: each trailing one of the old count is a complete subtree that the carry swallows.
+  Digest carry = leaf(digest);
+  for (std::uint64_t count = count_; count & 1; count >>= 1) {
+    carry = node(peaks_.back(), carry);
+    peaks_.pop_back();
+  }
+  peaks_.push_back(carry);
+  ++count_;
+}
+
+Digest MerkleRoot::root() const {
+  if (peaks_.empty()) return crypto::sha256({});
+  Digest root = peaks_.back();
+  for (std::size_t i = peaks_.size() - 1; i-- > 0;) root = node(peaks_[i], root);
+  return root;
+}
+
+Digest transcript_root(std::span<const Step> steps) {
+  MerkleRoot merkle;
+  for (const Step& step : steps) merkle.add(step.digest);
+  return merkle.root();
+}
+
+void TranscriptBuilder::add(const Step& step) {
+  steps_.push_back(step);
+  merkle_.add(step.digest);
+}
+
+std::optional<std::size_t> first_difference(std::span<const Step> a, std::span<const Step> b) {
+  const std::size_t common = std::min(a.size(), b.size());
+  for (std::size_t i = 0; i < common; ++i)
+    if (a[i] != b[i]) return i;
+  if (a.size() != b.size()) return common;
+  return std::nullopt;
+}
+
+}  // namespace cortensor::engine

@@ -1,0 +1,51 @@
+// What a miner commits to: a digest per generated position and the Merkle root over them.   Spec: sampling.md
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/generation.h"
+
+namespace cortensor::engine {
+
+// SHA-256 over the state's binary32 values, little endian, then the token's id as u32, little endian.
+// hidden: [dim], after the final norm, the state the token was chosen from.
+Digest position_digest(std::span<const float> hidden, TokenId token);
+
+// Root of a Merkle tree that grows leaf by leaf in memory logarithmic in its size.
+// leaf = SHA-256(0x00 || digest), node = SHA-256(0x01 || left || right); an odd node goes up as it is;
+// the root of nothing is SHA-256 of no bytes.
+class MerkleRoot {
+ public:
+  void add(const Digest& digest);
+  Digest root() const;
+  std::uint64_t size() const { return count_; }
+
+ private:
+  std::uint64_t count_ = 0;
+  std::vector<Digest> peaks_;  // roots of complete subtrees, largest first; one per set bit of count_
+};
+
+// The root over the digests of `steps`.
+Digest transcript_root(std::span<const Step> steps);
+
+// Collects the steps of an answer as they are made.
+class TranscriptBuilder {
+ public:
+  void add(const Step& step);
+  const std::vector<Step>& steps() const { return steps_; }
+  Digest root() const { return merkle_.root(); }
+
+ private:
+  std::vector<Step> steps_;
+  MerkleRoot merkle_;
+};
+
+// The first index at which the two differ, in token or digest or because one has ended; none when equal.
+std::optional<std::size_t> first_difference(std::span<const Step> a, std::span<const Step> b);
+
+}  // namespace cortensor::engine
