@@ -6,6 +6,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/generation.h"
@@ -22,26 +23,29 @@ struct ChatMessage {
 
 class ChatTemplate {
  public:
-  // unsupported when the file has no template or one we do not know. `tokenizer` must outlive the template.
-  static Result<ChatTemplate> from_gguf(const GgufFile& file, const Tokenizer& tokenizer);
+  // Always succeeds; a model without a template, or with one we do not know, makes render() fail.
+  // `tokenizer` must outlive the template.
+  static ChatTemplate from_gguf(const GgufFile& file, const Tokenizer& tokenizer);
 
-  // The prompt up to and including the header of the answer. invalid_input for an unknown role or no
-  // messages.
+  bool known() const { return unknown_.empty(); }
+
+  // The prompt up to and including the header of the answer. unsupported: see known(); invalid_input: an
+  // unknown role, or no messages.
   Result<std::vector<TokenId>> render(std::span<const ChatMessage> messages) const;
 
-  // SHA-256 of the template's text.
+  // SHA-256 of the template's text; of nothing without one.
   const Digest& digest() const { return digest_; }
 
  private:
-  ChatTemplate(const Tokenizer& tokenizer, TokenId bos, TokenId start_header, TokenId end_header, TokenId eot)
-      : tokenizer_(&tokenizer), bos_(bos), start_header_(start_header), end_header_(end_header), eot_(eot) {}
+  explicit ChatTemplate(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
   void append_header(std::string_view role, std::vector<TokenId>& out) const;
 
   const Tokenizer* tokenizer_;
-  TokenId bos_;
-  TokenId start_header_;
-  TokenId end_header_;
-  TokenId eot_;
+  TokenId bos_ = 0;
+  TokenId start_header_ = 0;
+  TokenId end_header_ = 0;
+  TokenId eot_ = 0;
+  std::string unknown_;  // why the template can not be used
   Digest digest_{};
 };
 
