@@ -1,5 +1,6 @@
-// Bytes, and a writer and a reader for little-endian binary forms. The reader never reads past its end: after the
-// first short read it is failed() for good and yields zeros, so a parser checks once at the end of each record.
+// Bytes, and a writer and a reader for little-endian binary forms. The reader never reads past its end: after
+// the first short read it is failed() for good and yields zeros, so a parser checks once at the end of each
+// record.
 #pragma once
 
 #include <array>
@@ -14,7 +15,8 @@
 
 namespace cortensor {
 
-static_assert(std::endian::native == std::endian::little, "files and digests are little-endian, and so are we");
+static_assert(std::endian::native == std::endian::little,
+              "files and digests are little-endian, and so are we");
 
 using Bytes = std::vector<std::uint8_t>;
 using ByteView = std::span<const std::uint8_t>;
@@ -34,7 +36,7 @@ inline std::string_view text_of(ByteView bytes) {
 class ByteWriter {
  public:
   template <class T>
-    requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
   void number(T value) {
     const auto* raw = reinterpret_cast<const std::uint8_t*>(&value);
     bytes_.insert(bytes_.end(), raw, raw + sizeof value);
@@ -57,8 +59,7 @@ class ByteReader {
   explicit ByteReader(ByteView bytes) : bytes_(bytes) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  T number() {
+  requires std::is_arithmetic_v<T> T number() {
     T value{};
     if (const ByteView part = raw(sizeof value); part.size() == sizeof value)
       std::memcpy(&value, part.data(), sizeof value);

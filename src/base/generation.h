@@ -14,8 +14,8 @@ namespace cortensor {
 using TokenId = std::uint32_t;
 using Digest = Bytes32;  // SHA-256
 
-// How logits become a token. temperature 0 means greedy. Any node can go on from any position: the random number
-// of a position depends on (seed, absolute position) alone.
+// How logits become a token. temperature 0 means greedy. Any node can go on from any position: the random
+// number of a position depends on (seed, absolute position) alone.
 struct Sampling {
   float temperature = 0.0f;  // finite, >= 0
   float top_p = 1.0f;        // (0, 1]; 1 keeps all
@@ -25,9 +25,10 @@ struct Sampling {
   friend bool operator==(const Sampling&, const Sampling&) = default;
 };
 
-// Everything that determines an answer, apart from the model. Two exact nodes given equal requests answer equally.
+// Everything that determines an answer, apart from the model. Two exact nodes given equal requests answer
+// equally.
 struct GenerationRequest {
-  std::vector<TokenId> prompt;            // begin-of-text included; not empty
+  std::vector<TokenId> prompt;  // begin-of-text included; not empty
   Sampling sampling;
   std::uint32_t max_tokens = 0;           // generated tokens at most, >= 1
   std::vector<TokenId> stop_tokens;       // any of them ends the answer; it is the transcript's last token
@@ -47,6 +48,8 @@ enum class FinishReason : std::uint8_t {
   length = 1,  // max_tokens, or the context is full
 };
 
-constexpr std::string_view to_string(FinishReason reason) { return reason == FinishReason::stop ? "stop" : "length"; }
+constexpr std::string_view to_string(FinishReason reason) {
+  return reason == FinishReason::stop ? "stop" : "length";
+}
 
 }  // namespace cortensor

@@ -14,8 +14,9 @@ int digit_of(char c) {
 template <std::size_t N>
 Result<std::array<std::uint8_t, N>> fixed_from_hex(std::string_view text) {
   if (text.size() != 2 * N)
-    return fail(ErrorKind::invalid_input, "expected " + std::to_string(2 * N) + " hexadecimal digits, found " +
-                                              std::to_string(text.size()) + " characters");
+    return fail(ErrorKind::invalid_input, "expected " + std::to_string(2 * N) +
+                                              " hexadecimal digits, found " + std::to_string(text.size()) +
+                                              " characters");
   auto bytes = from_hex(text);
   if (!bytes) return std::move(bytes.error());
   std::array<std::uint8_t, N> out{};
@@ -38,18 +39,24 @@ std::string to_hex(ByteView bytes) {
 
 Result<Bytes> from_hex(std::string_view text) {
   if (text.size() % 2 != 0)
-    return fail(ErrorKind::invalid_input, "expected an even number of hexadecimal digits, found " + std::to_string(text.size()));
+    return fail(ErrorKind::invalid_input,
+                "expected an even number of hexadecimal digits, found " + std::to_string(text.size()));
   Bytes out(text.size() / 2);
   for (std::size_t i = 0; i < out.size(); ++i) {
     const int high = digit_of(text[2 * i]), low = digit_of(text[2 * i + 1]);
     if (high < 0 || low < 0)
-      return fail(ErrorKind::invalid_input, "expected a digit 0-9a-f at position " + std::to_string(2 * i + (high < 0 ? 0 : 1)));
+      return fail(ErrorKind::invalid_input,
+                  "expected a digit 0-9a-f at position " + std::to_string(2 * i + (high < 0 ? 0 : 1)));
     out[i] = static_cast<std::uint8_t>(high << 4 | low);
   }
   return out;
 }
 
-Result<Bytes32> bytes32_from_hex(std::string_view text) { return fixed_from_hex<32>(text); }
-Result<Bytes64> bytes64_from_hex(std::string_view text) { return fixed_from_hex<64>(text); }
+Result<Bytes32> bytes32_from_hex(std::string_view text) {
+  return fixed_from_hex<32>(text);
+}
+Result<Bytes64> bytes64_from_hex(std::string_view text) {
+  return fixed_from_hex<64>(text);
+}
 
 }  // namespace cortensor

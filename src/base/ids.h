@@ -29,5 +29,7 @@ using NodeId = Id<struct NodeTag>;        // 64 hex digits: the node's Ed25519 p
 
 template <class Tag>
 struct std::hash<cortensor::Id<Tag>> {
-  std::size_t operator()(const cortensor::Id<Tag>& id) const noexcept { return std::hash<std::string>{}(id.value); }
+  std::size_t operator()(const cortensor::Id<Tag>& id) const noexcept {
+    return std::hash<std::string>{}(id.value);
+  }
 };

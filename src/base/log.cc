@@ -53,15 +53,25 @@ void write(Level level, const char* name, std::string_view event, std::initializ
 
 }  // namespace
 
-void set_level(Level level) { threshold = level; }
+void set_level(Level level) {
+  threshold = level;
+}
 void set_role(std::string role) {
   const std::lock_guard lock(output_mutex);
   role_name = std::move(role);
 }
 
-void debug(std::string_view event, std::initializer_list<Field> fields) { write(Level::debug, "debug", event, fields); }
-void info(std::string_view event, std::initializer_list<Field> fields) { write(Level::info, "info", event, fields); }
-void warning(std::string_view event, std::initializer_list<Field> fields) { write(Level::warning, "warning", event, fields); }
-void error(std::string_view event, std::initializer_list<Field> fields) { write(Level::error, "error", event, fields); }
+void debug(std::string_view event, std::initializer_list<Field> fields) {
+  write(Level::debug, "debug", event, fields);
+}
+void info(std::string_view event, std::initializer_list<Field> fields) {
+  write(Level::info, "info", event, fields);
+}
+void warning(std::string_view event, std::initializer_list<Field> fields) {
+  write(Level::warning, "warning", event, fields);
+}
+void error(std::string_view event, std::initializer_list<Field> fields) {
+  write(Level::error, "error", event, fields);
+}
 
 }  // namespace cortensor::log

@@ -1,5 +1,5 @@
-// Named events with fields, one line of key=value on standard error. Never prompts, answers or secrets: ids only.
-// Layers below the roles do not log; they return and count.
+// Named events with fields, one line of key=value on standard error. Never prompts, answers or secrets: ids
+// only. Layers below the roles do not log; they return and count.
 #pragma once
 
 #include <initializer_list>
@@ -19,8 +19,8 @@ struct Field {
   Field(std::string_view n, std::string_view v) : name(n), value(v) {}
   Field(std::string_view n, const char* v) : name(n), value(v) {}
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  Field(std::string_view n, Number v) : name(n), value(std::to_string(v)) {}
+  requires std::is_arithmetic_v<Number> Field(std::string_view n, Number v)
+      : name(n), value(std::to_string(v)) {}
 };
 
 // Events below the level are dropped. Thread-safe, as are all functions here.

@@ -39,7 +39,9 @@ Instrument& find(std::string_view name, std::string_view help, std::string_view 
   return *slot;
 }
 
-std::string braces(const std::string& labels) { return labels.empty() ? "" : "{" + labels + "}"; }
+std::string braces(const std::string& labels) {
+  return labels.empty() ? "" : "{" + labels + "}";
+}
 
 std::string number(double value) {
   char text[32];
@@ -47,13 +49,15 @@ std::string number(double value) {
   return text;
 }
 
-void append_histogram(std::string& out, const std::string& name, const std::string& labels, const Histogram& histogram) {
+void append_histogram(std::string& out, const std::string& name, const std::string& labels,
+                      const Histogram& histogram) {
   const std::string prefix = labels.empty() ? "" : labels + ",";
   const auto counts = histogram.counts();
   std::uint64_t running = 0;
   for (int bucket = 0; bucket <= Histogram::kBuckets; ++bucket) {
     running += counts[static_cast<std::size_t>(bucket)];
-    const std::string bound = bucket == Histogram::kBuckets ? "+Inf" : number(Histogram::upper_bound_seconds(bucket));
+    const std::string bound =
+        bucket == Histogram::kBuckets ? "+Inf" : number(Histogram::upper_bound_seconds(bucket));
     out += name + "_bucket{" + prefix + "le=\"" + bound + "\"} " + std::to_string(running) + "\n";
   }
   out += name + "_sum" + braces(labels) + " " + number(histogram.sum_seconds()) + "\n";
@@ -62,13 +66,16 @@ void append_histogram(std::string& out, const std::string& name, const std::stri
 
 }  // namespace
 
-double Histogram::upper_bound_seconds(int bucket) { return 50e-6 * static_cast<double>(1 << bucket); }
+double Histogram::upper_bound_seconds(int bucket) {
+  return 50e-6 * static_cast<double>(1 << bucket);
+}
 
 void Histogram::observe_seconds(double seconds) {
   int bucket = 0;
   while (bucket < kBuckets && seconds > upper_bound_seconds(bucket)) ++bucket;
   counts_[static_cast<std::size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
-  sum_nanoseconds_.fetch_add(static_cast<std::uint64_t>(seconds > 0 ? seconds * 1e9 : 0), std::memory_order_relaxed);
+  sum_nanoseconds_.fetch_add(static_cast<std::uint64_t>(seconds > 0 ? seconds * 1e9 : 0),
+                             std::memory_order_relaxed);
 }
 
 std::array<std::uint64_t, Histogram::kBuckets + 1> Histogram::counts() const {
@@ -97,7 +104,8 @@ std::string exposition() {
       out += name + braces(labels) + " " + std::to_string(instrument->value()) + "\n";
     for (const auto& [labels, instrument] : family.gauges)
       out += name + braces(labels) + " " + std::to_string(instrument->value()) + "\n";
-    for (const auto& [labels, instrument] : family.histograms) append_histogram(out, name, labels, *instrument);
+    for (const auto& [labels, instrument] : family.histograms)
+      append_histogram(out, name, labels, *instrument);
   }
   return out;
 }

@@ -35,7 +35,9 @@ class Histogram {
   static constexpr int kBuckets = 16;
   void observe_seconds(double seconds);
   std::array<std::uint64_t, kBuckets + 1> counts() const;  // per bucket, not cumulative; the last is +Inf
-  double sum_seconds() const { return static_cast<double>(sum_nanoseconds_.load(std::memory_order_relaxed)) * 1e-9; }
+  double sum_seconds() const {
+    return static_cast<double>(sum_nanoseconds_.load(std::memory_order_relaxed)) * 1e-9;
+  }
   static double upper_bound_seconds(int bucket);
 
  private:

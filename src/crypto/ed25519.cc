@@ -23,7 +23,8 @@ Key private_key_from(const Bytes32& seed) {
 }
 
 Error file_error(const std::filesystem::path& path, const char* doing) {
-  return fail(ErrorKind::unavailable, "key file " + path.string() + ": " + doing + ": " + std::strerror(errno));
+  return fail(ErrorKind::unavailable,
+              "key file " + path.string() + ": " + doing + ": " + std::strerror(errno));
 }
 
 }  // namespace
@@ -50,7 +51,8 @@ Result<PrivateKey> PrivateKey::load_or_create(const std::filesystem::path& path)
     char text[65];
     const ssize_t size = ::read(file, text, sizeof text);
     ::close(file);
-    if (size < 64) return fail(ErrorKind::corrupt, "key file " + path.string() + ": expected 64 hexadecimal digits");
+    if (size < 64)
+      return fail(ErrorKind::corrupt, "key file " + path.string() + ": expected 64 hexadecimal digits");
     auto seed = bytes32_from_hex({text, 64});
     if (!seed) return std::move(seed).error_context("key file " + path.string());
     return from_seed(*seed);
@@ -60,7 +62,8 @@ Result<PrivateKey> PrivateKey::load_or_create(const std::filesystem::path& path)
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file < 0) return file_error(path, "cannot create");
   const std::string text = to_hex(key.seed_) + "\n";
-  const bool written = ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(file) == 0;
+  const bool written =
+      ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(file) == 0;
   ::close(file);
   if (!written) {
     const Error error = file_error(path, "cannot write");
@@ -76,19 +79,22 @@ Signature PrivateKey::sign(ByteView message) const {
   Signature signature{};
   std::size_t size = signature.size();
   CORTENSOR_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
-  CORTENSOR_CHECK(EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size()) == 1);
+  CORTENSOR_CHECK(EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size()) ==
+                  1);
   return signature;
 }
 
 bool verify(const NodeId& node, ByteView message, const Signature& signature) {
   const auto public_key = bytes32_from_hex(node.value);
   if (!public_key) return false;
-  const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key->data(), public_key->size()),
-                EVP_PKEY_free);
+  const Key key(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key->data(), public_key->size()),
+      EVP_PKEY_free);
   if (!key) return false;
   const Context context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
   return EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
-         EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1;
+         EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(),
+                          message.size()) == 1;
 }
 
 }  // namespace cortensor::crypto

@@ -1,4 +1,5 @@
-// Ed25519 keys and signatures (RFC 8032), by OpenSSL. Signatures are deterministic: one message, one signature.
+// Ed25519 keys and signatures (RFC 8032), by OpenSSL. Signatures are deterministic: one message, one
+// signature.
 #pragma once
 
 #include <filesystem>

@@ -11,7 +11,8 @@ namespace cortensor::crypto {
 void random_bytes(std::span<std::uint8_t> out);
 std::uint64_t random_u64();
 
-// prefix + `characters` characters of base64url, six random bits each: "ctk_" and 43 characters carry 258 bits.
+// prefix + `characters` characters of base64url, six random bits each: "ctk_" and 43 characters carry 258
+// bits.
 std::string random_token(std::string_view prefix, int characters);
 
 }  // namespace cortensor::crypto

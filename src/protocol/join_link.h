@@ -1,4 +1,5 @@
-// cortensor://HOST:PORT/ROUTER-KEY?token=TOKEN: where a router is, which key it must prove, and the right to join.
+// cortensor://HOST:PORT/ROUTER-KEY?token=TOKEN: where a router is, which key it must prove, and the right to
+// join.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The transport as the roles see it: a few calls and a few events, all on the role's executor. wire/ has the gRPC
-// form; tests and simulations have their own.
+// The transport as the roles see it: a few calls and a few events, all on the role's executor. wire/ has the
+// gRPC form; tests and simulations have their own.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ using LinkId = std::uint64_t;
 class RouterLinkEvents {
  public:
   virtual ~RouterLinkEvents() = default;
-  virtual void on_hello(LinkId link, const NodeId& peer, Hello hello) = 0;  // always first; hello.node == peer
-  virtual void on_message(LinkId link, NodeMessage message) = 0;            // never a Hello
-  virtual void on_closed(LinkId link, const Error& why) = 0;                // exactly once, last
+  virtual void on_hello(LinkId link, const NodeId& peer,
+                        Hello hello) = 0;                         // always first; hello.node == peer
+  virtual void on_message(LinkId link, NodeMessage message) = 0;  // never a Hello
+  virtual void on_closed(LinkId link, const Error& why) = 0;      // exactly once, last
 };
 
 class RouterLinks {

@@ -1,5 +1,5 @@
-// What nodes and routers say to each other, as plain values. The wire form is wire/codec; nothing here is trusted
-// until the receiver has checked it. Limits are checked by the codec on decoding.
+// What nodes and routers say to each other, as plain values. The wire form is wire/codec; nothing here is
+// trusted until the receiver has checked it. Limits are checked by the codec on decoding.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,9 @@ inline constexpr std::size_t kMaxReasonBytes = 500;
 inline constexpr std::size_t kMaxFrameBytes = 8 << 20;
 
 enum class Role : std::uint8_t { miner = 0, validator = 1 };
-constexpr std::string_view to_string(Role role) { return role == Role::miner ? "miner" : "validator"; }
+constexpr std::string_view to_string(Role role) {
+  return role == Role::miner ? "miner" : "validator";
+}
 
 struct ModelOffer {
   ModelManifest manifest;
@@ -51,7 +53,7 @@ struct Hello {
   std::string join_token;  // empty when the router knows the node already
   std::vector<ModelOffer> models;
   std::uint32_t slots = 0;  // sequences (miner) or checks (validator) at once
-  std::string isa;          // "scalar", "avx2", "avx512": for people and for choosing another kind of processor
+  std::string isa;  // "scalar", "avx2", "avx512": for people and for choosing another kind of processor
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 
@@ -98,8 +100,8 @@ struct Welcome {
   friend bool operator==(const Welcome&, const Welcome&) = default;
 };
 
-// Not admitted; the connection closes. `kind` tells the node whether trying again can help (unavailable, overloaded)
-// or not (unauthenticated, forbidden, unsupported, invalid_input).
+// Not admitted; the connection closes. `kind` tells the node whether trying again can help (unavailable,
+// overloaded) or not (unauthenticated, forbidden, unsupported, invalid_input).
 struct Refusal {
   ErrorKind kind = ErrorKind::forbidden;
   std::string message;

@@ -40,7 +40,7 @@ struct Bill {
 };
 
 struct Receipt {
-  std::string id;           // "rcpt_…"
+  std::string id;              // "rcpt_…"
   std::int64_t issued_ms = 0;  // Unix time
   NodeId router;
   SessionId session;
@@ -62,9 +62,10 @@ std::string receipt_to_json(const Receipt& receipt);
 // Refuses unknown, missing or malformed fields by name; checks no signature.
 Result<Receipt> receipt_from_json(std::string_view json);
 
-// Checks what needs no model: signatures of all parties, that statements speak of this receipt's request, transcript
-// and model, the transcript root, prices and sums. The first thing wrong is named. `merkle_root` computes the root
-// over the steps' digests (engine/transcript.h; given as a value to keep this layer free of the engine).
-Status check_receipt(const Receipt& receipt, const Digest& merkle_root);
+// Everything wrong that can be found without the model, most telling first; empty when nothing is: signatures
+// of all parties, that statements speak of this receipt's request, transcript and model, prices and sums.
+// `merkle_root` is the root over the steps' digests (engine/transcript.h; given as a value, since this layer
+// knows no engine).
+std::vector<std::string> problems_of(const Receipt& receipt, const Digest& merkle_root);
 
 }  // namespace cortensor::protocol

@@ -29,9 +29,12 @@ enum class Outcome : std::uint8_t { valid = 0, invalid = 1, inconclusive = 2 };
 
 constexpr std::string_view to_string(Outcome outcome) {
   switch (outcome) {
-    case Outcome::valid: return "VALID";
-    case Outcome::invalid: return "INVALID";
-    case Outcome::inconclusive: return "INCONCLUSIVE";
+    case Outcome::valid:
+      return "VALID";
+    case Outcome::invalid:
+      return "INVALID";
+    case Outcome::inconclusive:
+      return "INCONCLUSIVE";
   }
   return "INCONCLUSIVE";
 }

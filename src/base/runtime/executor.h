@@ -1,5 +1,5 @@
-// The only source of time and order for the roles: their state lives on one executor, everything else posts to it.
-// Real: one Asio io_context run by one thread (http/asio_executor.h). Simulated: virtual time.
+// The only source of time and order for the roles: their state lives on one executor, everything else posts
+// to it. Real: one Asio io_context run by one thread (http/asio_executor.h). Simulated: virtual time.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,8 @@ class Executor {
   // Runs the work on the executor's thread, in the order posted. Thread-safe; never runs inline.
   virtual void post(std::function<void()> work) = 0;
 
-  // Runs the work once the steady clock has reached `when`. Thread-safe. There is no cancelling: the work asks
-  // whether it is still wanted (for example through a weak_ptr).
+  // Runs the work once the steady clock has reached `when`. Thread-safe. There is no cancelling: the work
+  // asks whether it is still wanted (for example through a weak_ptr).
   virtual void at(Clock::time_point when, std::function<void()> work) = 0;
 
   virtual Clock::time_point now() const = 0;

@@ -19,8 +19,8 @@ Range partition(std::size_t count, std::size_t grain, std::size_t index, std::si
 
 bool floating_point_environment_is_exact() {
   volatile float smallest_normal = 0x1p-126f;
-  volatile float half = smallest_normal * 0.5f;       // flushed to zero under FTZ
-  volatile float restored = half * 2.0f;              // zero under DAZ
+  volatile float half = smallest_normal * 0.5f;  // flushed to zero under FTZ
+  volatile float restored = half * 2.0f;         // zero under DAZ
   return std::fegetround() == FE_TONEAREST && half != 0.0f && restored == smallest_normal;
 }
 
@@ -59,7 +59,9 @@ ThreadPool::~ThreadPool() {
   state_->generation.notify_all();
 }
 
-std::size_t ThreadPool::threads() const { return state_->workers.size() + 1; }
+std::size_t ThreadPool::threads() const {
+  return state_->workers.size() + 1;
+}
 
 void ThreadPool::run(const std::function<void(std::size_t)>& job) {
   if (state_->workers.empty()) return job(0);

@@ -18,7 +18,8 @@ Range partition(std::size_t count, std::size_t grain, std::size_t index, std::si
 
 class ThreadPool {
  public:
-  // threads >= 1, the caller's included. Every worker asserts that subnormals are kept and rounding is to nearest.
+  // threads >= 1, the caller's included. Every worker asserts that subnormals are kept and rounding is to
+  // nearest.
   explicit ThreadPool(std::size_t threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -26,7 +27,8 @@ class ThreadPool {
 
   std::size_t threads() const;
 
-  // Calls job(worker) once per worker, worker in [0, threads()), and returns when all have. One caller at a time.
+  // Calls job(worker) once per worker, worker in [0, threads()), and returns when all have. One caller at a
+  // time.
   void run(const std::function<void(std::size_t worker)>& job);
 
  private:

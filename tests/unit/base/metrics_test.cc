@@ -18,7 +18,9 @@ TEST(Metrics, ExposesCountersGaugesAndCumulativeBuckets) {
   wait.observe_seconds(1000);
 
   const std::string text = exposition();
-  EXPECT_THAT(text, HasSubstr("# TYPE cortensor_test_things_total counter\ncortensor_test_things_total{kind=\"a\"} 3\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("# TYPE cortensor_test_things_total counter\ncortensor_test_things_total{kind=\"a\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_level -4\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_bucket{le=\"5e-05\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_bucket{le=\"0.0001\"} 1\n"));

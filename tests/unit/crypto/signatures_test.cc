@@ -13,7 +13,8 @@ namespace cortensor::crypto {
 namespace {
 
 TEST(Sha256, EqualsThePublishedVectorAndItself) {
-  EXPECT_EQ(to_hex(sha256(bytes_of("abc"))), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(to_hex(sha256(bytes_of("abc"))),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   Sha256 pieces;
   pieces.update(bytes_of("a"));
   pieces.update(bytes_of("bc"));

@@ -1,0 +1,55 @@
+#include "protocol/join_link.h"
+
+#include <charconv>
+
+#include "base/hex.h"
+
+namespace cortensor::protocol {
+namespace {
+
+constexpr std::string_view kScheme = "cortensor://";
+
+Error malformed(std::string_view what) {
+  return fail(ErrorKind::invalid_input,
+              "join link: " + std::string(what) + "; expected cortensor://HOST:PORT/ROUTER-KEY?token=TOKEN");
+}
+
+}  // namespace
+
+Result<JoinLink> parse_join_link(std::string_view text) {
+  if (!text.starts_with(kScheme)) return malformed("it does not begin with cortensor://");
+  text.remove_prefix(kScheme.size());
+  const auto slash = text.find('/');
+  if (slash == std::string_view::npos) return malformed("the router's key is missing");
+  const std::string_view address = text.substr(0, slash);
+  std::string_view key = text.substr(slash + 1);
+
+  JoinLink link;
+  const auto colon = address.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return malformed("host and port are not both there");
+  link.host = address.substr(0, colon);
+  const std::string_view port = address.substr(colon + 1);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), link.port);
+  if (error != std::errc{} || end != port.data() + port.size() || link.port == 0)
+    return malformed("the port is not a number from 1 to 65535");
+
+  if (const auto query = key.find('?'); query != std::string_view::npos) {
+    const std::string_view parameter = key.substr(query + 1);
+    key = key.substr(0, query);
+    constexpr std::string_view kToken = "token=";
+    if (!parameter.starts_with(kToken)) return malformed("only the parameter token is known");
+    link.token = parameter.substr(kToken.size());
+  }
+  if (!bytes32_from_hex(key)) return malformed("the router's key is not 64 hexadecimal digits");
+  link.router = NodeId(std::string(key));
+  return link;
+}
+
+std::string to_string(const JoinLink& link) {
+  std::string text =
+      std::string(kScheme) + link.host + ":" + std::to_string(link.port) + "/" + link.router.value;
+  if (!link.token.empty()) text += "?token=" + link.token;
+  return text;
+}
+
+}  // namespace cortensor::protocol

@@ -1,0 +1,150 @@
+// Claims: a receipt reads back from JSON as it was; every signature and sum in it is checked, and what was
+// tampered with is named.
+#include "protocol/receipt.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/hex.h"
+#include "crypto/sha256.h"
+#include "protocol/canonical.h"
+
+namespace cortensor::protocol {
+namespace {
+
+using testing::HasSubstr;
+
+crypto::PrivateKey key_of(std::string_view name) {
+  return crypto::PrivateKey::from_seed(crypto::sha256(bytes_of(name)));
+}
+
+const Digest kRoot = crypto::sha256(bytes_of("root"));
+
+void sign(Receipt& receipt) {
+  receipt.signature = key_of("router").sign(signed_bytes(receipt));
+}
+
+Receipt sample() {
+  Receipt receipt;
+  receipt.id = "rcpt_1";
+  receipt.issued_ms = 1'700'000'000'000;
+  receipt.router = key_of("router").node_id();
+  receipt.session = SessionId("sess_1");
+  receipt.task = TaskId("task_1");
+  receipt.level = ValidationLevel::full;
+  receipt.model = {"tiny:q8_0", "llama", "q8_0", crypto::sha256(bytes_of("w")), crypto::sha256(bytes_of("t")),
+                   64,          32};
+  receipt.request.prompt = {1, 2, 3};
+  receipt.request.sampling = {0.7f, 0.9f, 0.05f, 40, 0xffffffffffffffffu};
+  receipt.request.max_tokens = 4;
+  receipt.request.stop_tokens = {9};
+  receipt.request.stop_strings = {"\n\n"};
+  receipt.steps = {{5, crypto::sha256(bytes_of("a"))}, {9, crypto::sha256(bytes_of("b"))}};
+
+  Commitment commitment;
+  commitment.arithmetic_version = 1;
+  commitment.model = receipt.model.weights;
+  commitment.request = request_digest(receipt.model.weights, receipt.request);
+  commitment.attempt = AttemptId("att_1");
+  commitment.count = 2;
+  commitment.root = kRoot;
+  commitment.miner = key_of("miner").node_id();
+  commitment.signature = key_of("miner").sign(signed_bytes(commitment));
+  receipt.commitments = {commitment};
+
+  Verdict verdict;
+  verdict.commitment = commitment_digest(commitment);
+  verdict.outcome = Outcome::valid;
+  verdict.validator = key_of("validator").node_id();
+  verdict.signature = key_of("validator").sign(signed_bytes(verdict));
+  receipt.verdicts = {verdict};
+
+  // 3 prompt tokens at 2 and 2 answer tokens at 8 micro-credits: 22, and a quarter of it, rounded up, for the
+  // check.
+  receipt.bill = {3,
+                  2,
+                  2'000'000,
+                  8'000'000,
+                  28,
+                  {{Payment::Kind::miner, commitment.miner, 21},
+                   {Payment::Kind::validator, verdict.validator, 6},
+                   {Payment::Kind::router, receipt.router, 1}}};
+  sign(receipt);
+  return receipt;
+}
+
+TEST(Receipt, HasNoProblemsAndReadsBackFromJson) {
+  const Receipt receipt = sample();
+  EXPECT_THAT(problems_of(receipt, kRoot), testing::IsEmpty());
+  const auto read = receipt_from_json(receipt_to_json(receipt));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, receipt);
+}
+
+// Golden: these bytes are what nodes sign; a change breaks every receipt ever issued and needs a new form
+// version.
+TEST(Receipt, CanonicalBytesAreFrozen) {
+  EXPECT_EQ(to_hex(receipt_digest(sample())),
+            "768a5ca69f31dbbcab59a159b36a0ce9e3e94f7609a586cbdcacd7d53c16ddc4");
+}
+
+TEST(Receipt, NamesWhatWasTamperedWith) {
+  struct Case {
+    std::function<void(Receipt&)> tamper;
+    std::string expected;
+  };
+  const std::vector<Case> cases = {
+      {[](Receipt& r) { r.request.prompt[1] = 7; }, "the prompt or a parameter was changed"},
+      {[](Receipt& r) { r.request.sampling.temperature = 0; }, "the prompt or a parameter was changed"},
+      {[](Receipt& r) { r.model.weights[0] ^= 1; }, "commitment 0: expected model"},
+      {[](Receipt& r) { r.steps.pop_back(); }, "expected 2 positions in the transcript, found 1"},
+      {[](Receipt& r) { r.commitments[0].finish = FinishReason::length; }, "signature is not of miner"},
+      {[](Receipt& r) { r.commitments.clear(); }, "expected at least one"},
+      {[](Receipt& r) { r.verdicts[0].outcome = Outcome::invalid; }, "signature is not of validator"},
+      {[](Receipt& r) { r.bill.total = 29; }, "add up to the total 29"},
+      {[](Receipt& r) { r.bill.prompt_tokens = 4; }, "expected 3 prompt tokens"},
+      {[](Receipt& r) { r.bill.total += 100, r.bill.payments[0].amount += 100; },
+       "expected at most 28 micro-credits"},
+      {[](Receipt& r) { r.id = "rcpt_2"; }, "signature is not of router"},
+      {[](Receipt& r) { r.signature[0] ^= 1; }, "signature is not of router"},
+  };
+  for (const Case& c : cases) {
+    Receipt receipt = sample();
+    c.tamper(receipt);
+    EXPECT_THAT(problems_of(receipt, kRoot), testing::Contains(HasSubstr(c.expected)));
+  }
+  EXPECT_THAT(problems_of(sample(), Digest{}), testing::Contains(HasSubstr("a digest was changed")));
+}
+
+TEST(Receipt, ARouterThatSignsOverchargingIsStillCaught) {
+  Receipt receipt = sample();
+  receipt.bill.total += 1;
+  receipt.bill.payments[0].amount += 1;
+  sign(receipt);
+  EXPECT_THAT(problems_of(receipt, kRoot), testing::ElementsAre(HasSubstr("expected at most 28")));
+}
+
+TEST(Receipt, RefusesMalformedJsonByField) {
+  const auto message = [](std::string from, std::string to) {
+    std::string json = receipt_to_json(sample());
+    json.replace(json.find(from), from.size(), to);
+    const auto read = receipt_from_json(json);
+    return read ? std::string("accepted") : read.error().message;
+  };
+  EXPECT_THAT(message("\"version\": 1", "\"version\": 2"),
+              HasSubstr("version: expected an integer from 1 to 1"));
+  EXPECT_THAT(message("\"count\": 2", "\"count\": -2"), HasSubstr("commitments[0].count"));
+  EXPECT_THAT(message("\"choice\"", "\"chance\""), HasSubstr("choice: missing"));
+  EXPECT_THAT(message("\"choice\": 0", "\"choice\": 0, \"extra\": 1"), HasSubstr("does not belong"));
+  EXPECT_THAT(message("\"outcome\": \"VALID\"", "\"outcome\": \"FINE\""),
+              HasSubstr("verdicts[0].outcome: unknown value"));
+  EXPECT_THAT(message("\"root\": \"", "\"root\": \"zz"), HasSubstr("commitments[0].root"));
+  EXPECT_FALSE(receipt_from_json("not json"));
+  EXPECT_FALSE(receipt_from_json("[]"));
+  EXPECT_FALSE(receipt_from_json(""));
+}
+
+}  // namespace
+}  // namespace cortensor::protocol
