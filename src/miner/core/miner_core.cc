@@ -1,0 +1,164 @@
+#include "miner/core/miner_core.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "arith/version.h"
+#include "protocol/canonical.h"
+
+namespace cortensor::miner {
+
+// One running assignment. The engine's thread adds steps; the executor's thread sends them, as many as have
+// gathered.
+struct MinerCore::Attempt {
+  AttemptId id;
+  Digest model{};
+  Digest request{};
+  engine::Engine* engine = nullptr;
+  engine::SequenceHandle sequence;
+  std::uint32_t sent = 0;  // steps that the router has been told
+
+  std::mutex mutex;
+  std::vector<Step> fresh;       // guarded by mutex: made, not yet sent
+  std::vector<float> logprobs;   // guarded by mutex: parallel to fresh, or empty
+  bool flush_is_posted = false;  // guarded by mutex
+};
+
+MinerCore::MinerCore(Executor& executor, const crypto::PrivateKey& key, std::vector<engine::Engine*> engines)
+    : executor_(executor), key_(key), engines_(std::move(engines)), alive_(std::make_shared<bool>(true)) {}
+
+MinerCore::~MinerCore() {
+  *alive_ = false;
+  on_detached();
+}
+
+void MinerCore::on_work(protocol::RouterMessage message) {
+  if (auto* assign_message = std::get_if<protocol::Assign>(&message))
+    assign(std::move(*assign_message));
+  else if (const auto* cancel_message = std::get_if<protocol::Cancel>(&message))
+    cancel(cancel_message->attempt);
+}
+
+void MinerCore::on_detached() {
+  for (const auto& [id, attempt] : attempts_) attempt->engine->cancel(attempt->sequence);
+  attempts_.clear();
+}
+
+void MinerCore::assign(protocol::Assign assign) {
+  const auto engine = std::find_if(engines_.begin(), engines_.end(), [&](const engine::Engine* candidate) {
+    return candidate->info().weights_digest == assign.model;
+  });
+  if (engine == engines_.end())
+    return refuse(assign.attempt, fail(ErrorKind::not_found, "this miner does not have the model asked for"));
+  if (attempts_.contains(assign.attempt))
+    return refuse(assign.attempt, fail(ErrorKind::conflict, "this attempt is running already"));
+
+  auto attempt = std::make_shared<Attempt>();
+  attempt->id = assign.attempt;
+  attempt->model = assign.model;
+  attempt->request = protocol::request_digest(assign.model, assign.request);
+  attempt->engine = *engine;
+
+  // The engine may call after this core is gone: its thread only posts, and what it posts looks first.
+  const auto post = [executor = &executor_, alive = alive_](auto work) {
+    executor->post([alive, work = std::move(work)] {
+      if (*alive) work();
+    });
+  };
+  engine::Callbacks callbacks;
+  callbacks.on_step = [this, attempt, post](std::size_t, const Step& step, std::optional<double> logprob) {
+    const std::lock_guard lock(attempt->mutex);
+    attempt->fresh.push_back(step);
+    if (logprob) attempt->logprobs.push_back(static_cast<float>(*logprob));
+    if (attempt->flush_is_posted) return;
+    attempt->flush_is_posted = true;
+    post([this, attempt] { flush(attempt); });
+  };
+  callbacks.on_finish = [this, attempt, post](FinishReason reason, const Digest& root) {
+    post([this, attempt, reason, root] { finish(attempt, reason, root); });
+  };
+  callbacks.on_error = [this, attempt, post](const Error& error) {
+    post([this, attempt, error] { give_up(attempt, error); });
+  };
+
+  engine::Submission submission;
+  submission.request = std::move(assign.request);
+  submission.given = std::move(assign.given);
+  submission.logprobs = assign.want_logprobs;
+  // Registered first: the engine may call back before submit() returns.
+  attempts_.emplace(attempt->id, attempt);
+  auto sequence = attempt->engine->submit(std::move(submission), std::move(callbacks));
+  if (!sequence) {
+    attempts_.erase(attempt->id);
+    return refuse(attempt->id, sequence.error());
+  }
+  attempt->sequence = *sequence;
+}
+
+void MinerCore::cancel(const AttemptId& id) {
+  const auto at = attempts_.find(id);
+  if (at == attempts_.end()) return;
+  at->second->engine->cancel(at->second->sequence);
+  attempts_.erase(at);
+}
+
+void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
+  protocol::Steps message;
+  {
+    const std::lock_guard lock(attempt->mutex);
+    attempt->flush_is_posted = false;
+    message.steps.swap(attempt->fresh);
+    message.logprobs.swap(attempt->logprobs);
+  }
+  if (!is_current(attempt) || message.steps.empty()) return;
+
+  // A resumed answer can bring more given steps at once than one message may hold.
+  for (std::size_t at = 0; at < message.steps.size(); at += protocol::kMaxStepsPerMessage) {
+    const std::size_t end = std::min(at + protocol::kMaxStepsPerMessage, message.steps.size());
+    protocol::Steps part;
+    part.attempt = attempt->id;
+    part.first = attempt->sent;
+    part.steps.assign(message.steps.begin() + static_cast<std::ptrdiff_t>(at),
+                      message.steps.begin() + static_cast<std::ptrdiff_t>(end));
+    if (message.logprobs.size() == message.steps.size())
+      part.logprobs.assign(message.logprobs.begin() + static_cast<std::ptrdiff_t>(at),
+                           message.logprobs.begin() + static_cast<std::ptrdiff_t>(end));
+    attempt->sent += static_cast<std::uint32_t>(part.steps.size());
+    attachment_->send(std::move(part));
+  }
+}
+
+void MinerCore::finish(const std::shared_ptr<Attempt>& attempt, FinishReason reason, const Digest& root) {
+  flush(attempt);
+  if (!is_current(attempt)) return;
+  protocol::Commitment commitment;
+  commitment.arithmetic_version = arith::kArithmeticVersion;
+  commitment.model = attempt->model;
+  commitment.request = attempt->request;
+  commitment.attempt = attempt->id;
+  commitment.count = attempt->sent;
+  commitment.root = root;
+  commitment.finish = reason;
+  commitment.miner = key_.node_id();
+  commitment.signature = key_.sign(protocol::signed_bytes(commitment));
+  attempts_.erase(attempt->id);
+  attachment_->send(protocol::Submission{std::move(commitment)});
+}
+
+void MinerCore::give_up(const std::shared_ptr<Attempt>& attempt, const Error& error) {
+  if (!is_current(attempt)) return;
+  attempts_.erase(attempt->id);
+  refuse(attempt->id, error);
+}
+
+void MinerCore::refuse(const AttemptId& id, const Error& error) {
+  attachment_->send(
+      protocol::AttemptFailed{id, error.kind, error.message.substr(0, protocol::kMaxReasonBytes)});
+}
+
+bool MinerCore::is_current(const std::shared_ptr<Attempt>& attempt) const {
+  const auto at = attempts_.find(attempt->id);
+  return at != attempts_.end() && at->second == attempt;
+}
+
+}  // namespace cortensor::miner

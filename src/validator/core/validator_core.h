@@ -1,0 +1,49 @@
+// What a validator decides: it replays what it is asked to check and signs what it found. Lives on the
+// executor.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/runtime/executor.h"
+#include "crypto/ed25519.h"
+#include "engine/engine.h"
+#include "protocol/attachment.h"
+
+namespace cortensor::validator {
+
+class ValidatorCore final : public protocol::NodeWork {
+ public:
+  // The engines and the key outlive the core; the executor outlives the engines.
+  ValidatorCore(Executor& executor, const crypto::PrivateKey& key, std::vector<engine::Engine*> engines);
+  ~ValidatorCore() override;
+
+  void bind(protocol::Attachment& attachment) { attachment_ = &attachment; }
+
+  void on_work(protocol::RouterMessage message) override;
+  void on_detached() override;
+  std::uint32_t busy_slots() const override { return static_cast<std::uint32_t>(running_.size()); }
+
+ private:
+  struct Running {
+    engine::Engine* engine = nullptr;
+    std::optional<engine::SequenceHandle> replay;
+    std::uint64_t check = 0;
+  };
+
+  void check(const protocol::Check& check);
+  void cancel(const AttemptId& attempt);
+  void report(const AttemptId& attempt, protocol::Verdict verdict);
+
+  Executor& executor_;
+  const crypto::PrivateKey& key_;
+  std::vector<engine::Engine*> engines_;
+  protocol::Attachment* attachment_ = nullptr;
+  std::unordered_map<AttemptId, Running> running_;
+  std::uint64_t checks_ = 0;  // tells a check from a later one of the same attempt
+  std::shared_ptr<bool> alive_;
+};
+
+}  // namespace cortensor::validator

@@ -1,0 +1,18 @@
+// What a node says about a model it has loaded: which one it is, and how fast it runs here.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "protocol/message.h"
+
+namespace cortensor::verify {
+
+// `id` is the name clients use; everything else is read off the engine.
+protocol::ModelManifest manifest_of(const engine::ModelInfo& info, std::string id);
+
+// Runs a short prompt and a short answer, alone, and times them; a second or two on a small machine.
+Result<protocol::ModelOffer> measure_offer(engine::Engine& engine, std::string id);
+
+}  // namespace cortensor::verify
