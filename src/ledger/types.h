@@ -24,7 +24,7 @@ using protocol::Payment;
 using protocol::Role;
 using protocol::ValidationLevel;
 
-inline constexpr std::size_t kMaxText = 256;          // bytes of a name, label, reference, reason or id
+inline constexpr std::size_t kMaxText = 512;          // bytes of a name, label, reference, reason or id
 inline constexpr std::size_t kMaxPayments = 256;      // of one settlement
 inline constexpr std::uint32_t kMillion = 1'000'000;  // a probability of 1, in parts per million
 // Of one deposit, budget or price: 10^9 credits.
