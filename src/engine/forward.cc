@@ -1,0 +1,175 @@
+#include "engine/forward.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+
+namespace cortensor::engine {
+
+Forward::Forward(const arith::LlamaWeights& weights, compute::Backend& backend, const ForwardLimits& limits)
+    : backend_(backend),
+      shape_{weights.dim,
+             weights.heads,
+             weights.head_dim,
+             weights.ffn_dim,
+             weights.vocab_size,
+             weights.rms_epsilon,
+             {weights.kv_heads, weights.head_dim}},
+      limits_(limits),
+      rope_(weights.head_dim, static_cast<double>(weights.rope_base), weights.rope_factors,
+            limits.context_length),
+      output_norm_(weights.output_norm),
+      failed_(limits.max_rows),
+      x_(limits.max_rows * shape_.dim),
+      normed_(limits.max_rows * shape_.dim),
+      q_(limits.max_rows * shape_.q_dim()),
+      k_(limits.max_rows * shape_.kv_dim()),
+      v_(limits.max_rows * shape_.kv_dim()),
+      attended_(limits.max_rows * shape_.q_dim()),
+      gate_(limits.max_rows * shape_.ffn_dim),
+      up_(limits.max_rows * shape_.ffn_dim),
+      hidden_(limits.max_rows * shape_.dim) {}
+
+Result<std::unique_ptr<Forward>> Forward::create(const arith::LlamaWeights& weights,
+                                                 compute::Backend& backend, const ForwardLimits& limits,
+                                                 const Progress& progress) {
+  std::unique_ptr<Forward> forward(new Forward(weights, backend, limits));
+  if (Status loaded = forward->load(weights, progress); !loaded) return std::move(loaded).error();
+  return forward;
+}
+
+Status Forward::load(const arith::LlamaWeights& weights, const Progress& progress) {
+  const double total = static_cast<double>(weights.layers.size()) * 7 + 2;
+  double done = 0;
+  Status status = ok();
+  const auto load_matrix = [&](const arith::Matrix& matrix) -> MatrixPtr {
+    if (!status) return nullptr;
+    const ByteView bytes(matrix.data, matrix.rows * arith::row_bytes(matrix.type, matrix.cols));
+    auto loaded = backend_.load(matrix.type, matrix.rows, matrix.cols, bytes);
+    if (progress) progress(++done / total);
+    if (loaded) return std::move(*loaded);
+    status = std::move(loaded).error();
+    return nullptr;
+  };
+  embedding_ = load_matrix(weights.embedding);
+  for (const arith::LlamaLayer& layer : weights.layers)
+    layers_.push_back({layer.attn_norm, layer.ffn_norm, load_matrix(layer.attn_q), load_matrix(layer.attn_k),
+                       load_matrix(layer.attn_v), load_matrix(layer.attn_output), load_matrix(layer.ffn_gate),
+                       load_matrix(layer.ffn_up), load_matrix(layer.ffn_down)});
+  if (weights.output.data != weights.embedding.data) output_ = load_matrix(weights.output);
+  if (!status) return status;
+
+  // Untouched memory costs nothing: the system hands out real pages as the cache fills.
+  layer_page_bytes_ = backend_.page_bytes(shape_.kv);
+  constexpr std::size_t kAlignment = 64;
+  const std::size_t bytes = limits_.pages * layers_.size() * layer_page_bytes_;
+  cache_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(kAlignment, bytes)));
+  if (!cache_)
+    return fail(ErrorKind::unavailable, "key/value cache: no memory for " + std::to_string(bytes) + " bytes");
+  return ok();
+}
+
+std::span<const ForwardResult> Forward::run(std::span<const ForwardRows> batch) {
+  lay_out(batch);
+  backend_.embed(*embedding_, tokens_, x_.data());
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    attention(l);
+    feed_forward(layers_[l]);
+  }
+  backend_.rmsnorm(x_.data(), rows_, output_norm_, shape_.rms_epsilon, normed_.data());
+  backend_.check_finite(normed_.data(), rows_, shape_.dim, {failed_.data(), rows_});
+  collect(batch);
+  return results_;
+}
+
+// Rows one sequence after another, and each sequence's page table as addresses.
+void Forward::lay_out(std::span<const ForwardRows> batch) {
+  tokens_.clear();
+  pages_.clear();
+  sequences_.clear();
+  for (const ForwardRows& rows : batch) {
+    CORTENSOR_CHECK(!rows.tokens.empty() && rows.outputs <= rows.tokens.size());
+    CORTENSOR_CHECK(rows.first_position + rows.tokens.size() <= limits_.context_length);
+    CORTENSOR_CHECK(pages_for(rows.first_position + rows.tokens.size()) <= rows.pages.size());
+    sequences_.push_back({tokens_.size(), rows.tokens.size(), rows.first_position, nullptr});
+    tokens_.insert(tokens_.end(), rows.tokens.begin(), rows.tokens.end());
+    for (const PageId page : rows.pages) {
+      CORTENSOR_CHECK(page < limits_.pages);
+      pages_.push_back(cache_.get() + page * layers_.size() * layer_page_bytes_);
+    }
+  }
+  rows_ = tokens_.size();
+  CORTENSOR_CHECK(rows_ <= limits_.max_rows);
+  std::fill_n(failed_.begin(), rows_, std::uint8_t{0});
+  std::size_t first_page = 0;  // only now, because the vector of addresses has moved while it grew
+  for (std::size_t s = 0; s < batch.size(); ++s) {
+    sequences_[s].pages = pages_.data() + first_page;
+    first_page += batch[s].pages.size();
+  }
+}
+
+// x += output(attend(norm(x)))
+void Forward::attention(std::size_t l) {
+  const Layer& layer = layers_[l];
+  const compute::Failed failed(failed_.data(), rows_);
+  const std::size_t offset = l * layer_page_bytes_;
+  backend_.rmsnorm(x_.data(), rows_, layer.attn_norm, shape_.rms_epsilon, normed_.data());
+
+  const compute::Product qkv[] = {
+      {layer.attn_q.get(), q_.data()}, {layer.attn_k.get(), k_.data()}, {layer.attn_v.get(), v_.data()}};
+  backend_.matmul(normed_.data(), rows_, qkv, failed);
+  backend_.rope(q_.data(), shape_.heads, shape_.head_dim, rope_, sequences_);
+  backend_.rope(k_.data(), shape_.kv.kv_heads, shape_.head_dim, rope_, sequences_);
+
+  backend_.store_kv(k_.data(), v_.data(), shape_.kv, offset, sequences_, failed);
+  backend_.attend(q_.data(), shape_.heads, shape_.kv, offset, sequences_, attended_.data(), failed);
+
+  const compute::Product projection[] = {{layer.attn_output.get(), x_.data(), true}};
+  backend_.matmul(attended_.data(), rows_, projection, failed);
+}
+
+// x += down(swiglu(gate(norm(x)), up(norm(x))))
+void Forward::feed_forward(const Layer& layer) {
+  const compute::Failed failed(failed_.data(), rows_);
+  backend_.rmsnorm(x_.data(), rows_, layer.ffn_norm, shape_.rms_epsilon, normed_.data());
+  const compute::Product gate_up[] = {{layer.ffn_gate.get(), gate_.data()}, {layer.ffn_up.get(), up_.data()}};
+  backend_.matmul(normed_.data(), rows_, gate_up, failed);
+  backend_.swiglu(gate_.data(), up_.data(), rows_, shape_.ffn_dim, gate_.data());
+  const compute::Product projection[] = {{layer.ffn_down.get(), x_.data(), true}};
+  backend_.matmul(gate_.data(), rows_, projection, failed);
+}
+
+// The wanted final states, packed, up to each sequence's first bad row.
+void Forward::collect(std::span<const ForwardRows> batch) {
+  results_.clear();
+  std::size_t output = 0;
+  for (std::size_t s = 0; s < batch.size(); ++s) {
+    const std::size_t begin = sequences_[s].first_row, end = begin + sequences_[s].rows;
+    const auto bad = std::find(failed_.begin() + static_cast<std::ptrdiff_t>(begin),
+                               failed_.begin() + static_cast<std::ptrdiff_t>(end), std::uint8_t{1});
+    const auto good_end = static_cast<std::size_t>(bad - failed_.begin());
+    const std::size_t first_wanted = end - batch[s].outputs;
+    ForwardResult result{output, good_end > first_wanted ? good_end - first_wanted : 0, good_end < end};
+    std::copy_n(normed_.begin() + static_cast<std::ptrdiff_t>(first_wanted * shape_.dim),
+                result.outputs * shape_.dim,
+                hidden_.begin() + static_cast<std::ptrdiff_t>(output * shape_.dim));
+    output += result.outputs;
+    results_.push_back(result);
+  }
+}
+
+std::span<const float> Forward::hidden(std::size_t output) const {
+  return std::span(hidden_).subspan(output * shape_.dim, shape_.dim);
+}
+
+void Forward::logits(std::size_t first, std::size_t count, std::span<float> out) {
+  CORTENSOR_CHECK(out.size() == count * shape_.vocab_size);
+  std::vector<std::uint8_t> failed(count);
+  const compute::Product product[] = {{output_ ? output_.get() : embedding_.get(), out.data()}};
+  backend_.matmul(hidden_.data() + first * shape_.dim, count, product, failed);
+}
+
+}  // namespace cortensor::engine

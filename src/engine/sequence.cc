@@ -1,0 +1,124 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/hex.h"
+
+namespace cortensor::engine {
+
+namespace {
+
+ReplayResult wrong(ReplayFinding finding, std::size_t position, std::string expected, std::string found) {
+  return {finding, position, std::move(expected), std::move(found)};
+}
+
+std::string name(TokenId token) {
+  return "token " + std::to_string(token);
+}
+
+Error given_error(std::size_t position, const std::string& expected, const std::string& found) {
+  return fail(ErrorKind::conflict,
+              "given position " + std::to_string(position) + ": expected " + expected + ", found " + found);
+}
+
+}  // namespace
+
+Sequence::Sequence(SequenceHandle handle, GenerationRequest request, const ModelLimits& limits,
+                   StopMatcher stops)
+    : handle_(handle),
+      request_(std::move(request)),
+      limits_(limits),
+      stops_(std::move(stops)),
+      tokens_(request_.prompt) {}
+
+Sequence Sequence::generation(SequenceHandle handle, GenerationRequest request, std::vector<TokenId> given,
+                              bool logprobs, const ModelLimits& limits, StopMatcher stops) {
+  Sequence sequence(handle, std::move(request), limits, std::move(stops));
+  sequence.logprobs_ = logprobs;
+  sequence.given_ = std::move(given);
+  for (const TokenId token : sequence.given_)
+    if (!sequence.feed(token)) break;
+  return sequence;
+}
+
+Sequence Sequence::replay(SequenceHandle handle, GenerationRequest request, std::vector<Step> claimed,
+                          FinishReason finish, const ModelLimits& limits, StopMatcher stops) {
+  Sequence sequence(handle, std::move(request), limits, std::move(stops));
+  sequence.claimed_ = std::move(claimed);
+  sequence.claimed_finish_ = finish;
+  // The last claimed token is chosen by the row before it; its own row chooses nothing that was claimed.
+  for (std::size_t i = 0; i + 1 < sequence.claimed_.size(); ++i)
+    if (!sequence.feed(sequence.claimed_[i].token)) break;
+  return sequence;
+}
+
+std::size_t Sequence::worst_case_rows(const GenerationRequest& request, std::size_t context_length) {
+  // The last token is never fed back.
+  return std::min(request.prompt.size() + request.max_tokens, context_length) - 1;
+}
+
+bool Sequence::feed(TokenId token) {
+  if (token >= limits_.vocab_size || tokens_.size() >= worst_case_rows(request_, limits_.context_length))
+    return false;
+  tokens_.push_back(token);
+  return true;
+}
+
+ForwardRows Sequence::next_rows(std::size_t count) {
+  const std::size_t first_choice = request_.prompt.size() - 1;
+  ForwardRows rows{std::span(tokens_).subspan(computed_, count), computed_, pages, 0};
+  computed_ += count;
+  rows.outputs = std::min(count, computed_ > first_choice ? computed_ - first_choice : 0);
+  return rows;
+}
+
+Sequence::Outcome Sequence::take(const Choice& choice) {
+  const std::size_t position = steps();
+  if (is_replay()) return check_claim(position, choice.step);
+  Outcome outcome;
+  if (position < given_.size() && given_[position] != choice.step.token) {
+    outcome.error = given_error(position, name(choice.step.token), name(given_[position]));
+    return outcome;
+  }
+  transcript_.add(choice.step.digest);
+  outcome.finished = stops_.feed(choice.step.token);
+  if (outcome.finished && position + 1 < given_.size()) {
+    outcome.finished.reset();
+    outcome.error = given_error(position + 1, "the end", name(given_[position + 1]));
+  }
+  if (!outcome.over() && position >= given_.size()) CORTENSOR_CHECK(feed(choice.step.token));
+  return outcome;
+}
+
+Sequence::Outcome Sequence::check_claim(std::size_t position, const Step& honest) {
+  Outcome outcome;
+  const auto end_with = [&](ReplayFinding finding, std::size_t where, std::string expected,
+                            std::string found) {
+    outcome.result = wrong(finding, where, std::move(expected), std::move(found));
+    return outcome;
+  };
+  if (position == claimed_.size())
+    return end_with(ReplayFinding::no_end, position, name(honest.token), "the end");
+  const Step& claimed = claimed_[position];
+  if (claimed.token != honest.token)
+    return end_with(ReplayFinding::token_differs, position, name(honest.token), name(claimed.token));
+  if (claimed.digest != honest.digest)
+    return end_with(ReplayFinding::digest_differs, position, to_hex(honest.digest), to_hex(claimed.digest));
+  transcript_.add(honest.digest);
+
+  const bool last = position + 1 == claimed_.size();
+  const std::optional<FinishReason> end = stops_.feed(honest.token);
+  if (end && !last)
+    return end_with(ReplayFinding::past_end, position + 1, "the end", name(claimed_[position + 1].token));
+  if (!end && last) return end_with(ReplayFinding::no_end, position + 1, "another token", "the end");
+  if (last && *end != *claimed_finish_)
+    return end_with(ReplayFinding::wrong_reason, position, std::string(to_string(*end)),
+                    std::string(to_string(*claimed_finish_)));
+  if (last) outcome.result = ReplayResult{ReplayFinding::valid, claimed_.size(), {}, {}};
+  return outcome;
+}
+
+}  // namespace cortensor::engine

@@ -1,0 +1,93 @@
+// One sequence: what is known of it, which rows it wants computed next, and what follows from each computed
+// row. Generation, continuation of somebody else's answer and replay are one state machine: known answer
+// tokens are checked against what the model chooses, and behind them a generation goes on where a replay
+// ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/generation.h"
+#include "engine/engine.h"
+#include "engine/forward.h"
+#include "engine/kv_pages.h"
+#include "engine/text_stream.h"
+#include "engine/transcript.h"
+
+namespace cortensor::engine {
+
+// What the model makes of one row: the token that its state chooses for the next position.
+struct Choice {
+  Step step;
+  std::optional<double> logprob;
+};
+
+struct ModelLimits {
+  std::size_t vocab_size = 0;
+  std::size_t context_length = 0;
+};
+
+// Engine thread only.
+class Sequence {
+ public:
+  // Continues `given` (perhaps empty) until the answer ends. The request has passed check_request.
+  static Sequence generation(SequenceHandle handle, GenerationRequest request, std::vector<TokenId> given,
+                             bool logprobs, const ModelLimits& limits, StopMatcher stops);
+  // Checks `claimed` position by position.
+  static Sequence replay(SequenceHandle handle, GenerationRequest request, std::vector<Step> claimed,
+                         FinishReason finish, const ModelLimits& limits, StopMatcher stops);
+
+  SequenceHandle handle() const { return handle_; }
+  const GenerationRequest& request() const { return request_; }
+  bool logprobs() const { return logprobs_; }
+  bool is_replay() const { return claimed_finish_.has_value(); }
+
+  // Cache positions it may ever fill.
+  static std::size_t worst_case_rows(const GenerationRequest& request, std::size_t context_length);
+
+  // Rows that could be computed now. Row p holds the token at position p.
+  std::size_t pending() const { return tokens_.size() - computed_; }
+  // The next `count` of them, which count as computed from now on. Borrowed until the next take(). Wanted are
+  // the states that choose a token of the transcript.
+  ForwardRows next_rows(std::size_t count);
+
+  // What a choice leads to: the next transcript step, and perhaps the end of it all.
+  struct Outcome {
+    std::optional<FinishReason> finished;  // a generation ended
+    std::optional<ReplayResult> result;    // a replay ended
+    std::optional<Error> error;            // a given token was wrong
+    bool over() const { return finished || result || error; }
+  };
+  // To be called for each row that chooses, in order, until the outcome is over().
+  Outcome take(const Choice& choice);
+
+  std::size_t steps() const { return transcript_.size(); }  // transcript positions taken so far
+  Digest root() const { return transcript_.root(); }
+  // Whether the token of that transcript position was handed in.
+  bool knows(std::size_t position) const { return is_replay() || position < given_.size(); }
+
+  std::vector<PageId> pages;
+
+ private:
+  Sequence(SequenceHandle handle, GenerationRequest request, const ModelLimits& limits, StopMatcher stops);
+  // Appends a token whose row shall be computed, unless no honest answer could contain it: known tokens are
+  // not trusted, and whatever is wrong with them is found at a row before.
+  bool feed(TokenId token);
+  Outcome check_claim(std::size_t position, const Step& honest);
+
+  SequenceHandle handle_;
+  GenerationRequest request_;
+  ModelLimits limits_;
+  StopMatcher stops_;
+  bool logprobs_ = false;
+  std::vector<TokenId> given_;                  // generation only: known answer tokens, to be checked
+  std::vector<Step> claimed_;                   // replay only
+  std::optional<FinishReason> claimed_finish_;  // replay only
+  std::vector<TokenId> tokens_;                 // the rows: prompt, known answer, generated answer
+  std::size_t computed_ = 0;
+  MerkleRoot transcript_;
+};
+
+}  // namespace cortensor::engine
