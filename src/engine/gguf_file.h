@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "arith/blocks.h"
 #include "base/bytes.h"
 #include "base/generation.h"
 #include "base/result.h"
@@ -24,9 +25,12 @@
 namespace cortensor::engine {
 
 // The weight types we compute with; the values are those of the format.
-enum class TensorType : std::uint32_t { f32 = 0, f16 = 1, q4_0 = 2, q8_0 = 8, bf16 = 30 };
+using TensorType = arith::WeightType;
 
 std::string_view to_string(TensorType type);
+// Of any type number in a file: whether it is one of ours, and its usual name.
+bool is_supported_tensor_type(std::uint32_t type);
+std::string tensor_type_name(std::uint32_t type);
 // Elements per block and bytes per block: {1, 4} for F32, {32, 34} for Q8_0.
 struct BlockShape {
   std::uint32_t elements;

@@ -2,7 +2,6 @@
 // descriptions, in pieces of any size. The file appears under its name only when it is complete.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,19 +37,19 @@ class GgufWriter {
   // All tensors are written: the file takes its name.
   Status finish();
 
-  // The whole file as bytes, for tests: the data of each tensor in order.
+  // The whole file in memory; `data` is the bytes of each tensor, in order.
   Bytes to_bytes(std::span<const ByteView> data) const;
 
  private:
-  struct Tensor {
-    std::uint64_t size = 0;
-  };
+  void begin_entry(std::string_view key, GgufType type);
+  template <class T>
+  void add_array(std::string_view key, GgufType element, std::span<const T> values);
   Bytes header() const;
 
   ByteWriter metadata_;
   std::uint64_t metadata_count_ = 0;
   ByteWriter descriptions_;
-  std::vector<std::uint64_t> sizes_;
+  std::vector<std::uint64_t> sizes_;  // of each tensor's data
   std::uint64_t next_offset_ = 0;
 
   std::optional<OutputFile> file_;

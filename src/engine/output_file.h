@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -24,7 +25,7 @@ class OutputFile {
  private:
   OutputFile(std::string path, std::string temporary, int descriptor);
   void abandon();
-  Error system_error(std::string_view doing) const;
+  Error give_up(std::string_view doing);  // with errno's reason
 
   std::string path_;
   std::string temporary_;

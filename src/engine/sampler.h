@@ -1,7 +1,7 @@
-// Logits to a token, exactly the same on every device.   Spec: sampling.md
+// Logits to a token, exactly as arith::sample() defines it, without sorting the whole vocabulary.   Spec: A14
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -10,13 +10,6 @@
 #include "base/result.h"
 
 namespace cortensor::engine {
-
-// Philox4x32-10: four random words for a counter under a key.
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                        std::array<std::uint32_t, 2> key);
-
-// The uniform number in [0, 1) of a position: a multiple of 2^-24.
-float position_uniform(std::uint64_t seed, std::uint32_t position);
 
 // invalid_input when a field is outside its range.
 Status check_sampling(const Sampling& sampling);
@@ -30,13 +23,17 @@ class Sampler {
 
  private:
   struct Candidate {
-    std::uint32_t order;  // smaller for larger logits
+    std::uint32_t rank;  // smaller for larger logits
     TokenId token;
+    float distance;  // logit less the largest
   };
-  void sort_candidates(std::size_t keep);
+  void gather(std::span<const float> logits, float largest, float temperature);
+  void order(std::size_t top_k);
+  TokenId choose(const Sampling& sampling, float u);
 
   std::vector<Candidate> candidates_;
   std::vector<Candidate> scratch_;
+  std::vector<float> distances_;
   std::vector<float> weights_;
 };
 

@@ -1,0 +1,163 @@
+// Claims: the generator gives the published words; the sampler gives the token of the specification's plain
+// definition for every kind of logits and every mixture of limits; frequencies follow the probabilities;
+// broken logits and parameters are refused.
+#include "engine/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "arith/philox.h"
+#include "arith/sampling.h"
+
+namespace cortensor::engine {
+namespace {
+
+// A deterministic source for test data.
+class Words {
+ public:
+  explicit Words(std::uint32_t stream) : stream_(stream) {}
+  std::uint32_t next() { return arith::philox({n_++, stream_, 0, 0}, {1, 2})[0]; }
+  float uniform() { return static_cast<float>(next() >> 8) * 0x1p-24f; }
+
+ private:
+  std::uint32_t stream_, n_ = 0;
+};
+
+TokenId by_definition(std::span<const float> logits, const Sampling& sampling, std::uint32_t position) {
+  return arith::sample(logits, {sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k},
+                       arith::uniform_at(sampling.seed, position));
+}
+
+// The known answers that come with the authors' Random123 library.
+TEST(Philox, GivesThePublishedWords) {
+  using Four = std::array<std::uint32_t, 4>;
+  EXPECT_EQ(arith::philox({0, 0, 0, 0}, {0, 0}), (Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(arith::philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(arith::philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+            (Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+std::vector<float> make_logits(int kind, std::size_t count, Words& words) {
+  std::vector<float> logits(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float u = words.uniform();
+    switch (kind) {
+      case 0:
+        logits[i] = 8.0f * (u - 0.5f);
+        break;  // flat: nothing falls away
+      case 1:
+        logits[i] = 60.0f * u - 30.0f;
+        break;  // wide: much falls away
+      case 2:
+        logits[i] = std::floor(u * 7.0f);
+        break;  // many equal ones
+      case 3:
+        logits[i] = u < 0.5f ? 0.0f : -0.0f;
+        break;  // zeros of both signs
+      case 4:
+        logits[i] = (u - 0.5f) * 2.0f * 3e38f;
+        break;  // differences overflow
+      case 5:
+        logits[i] = u * 1e-40f;
+        break;  // subnormals
+      default:
+        logits[i] = -std::log(u + 1e-7f) * 3.0f + (i % 97 == 0 ? 5.0f : 0);  // a long tail
+    }
+  }
+  return logits;
+}
+
+TEST(Sampler, AgreesWithTheDefinitionEverywhere) {
+  Sampler sampler;  // one for all: what it keeps must not matter
+  Words words(7);
+  int compared = 0;
+  for (int kind = 0; kind < 7; ++kind) {
+    for (const std::size_t count : {1u, 2u, 40u, 511u, 512u, 3000u}) {
+      const std::vector<float> logits = make_logits(kind, count, words);
+      for (const float temperature : {0.0f, 1e-44f, 0.01f, 0.3f, 0.7f, 1.0f, 2.5f, 1e30f, 3e38f}) {
+        for (const std::uint32_t top_k : {0u, 1u, 5u, 100u, 5000u}) {
+          for (const auto& [top_p, min_p] : {std::pair{1.0f, 0.0f},
+                                             {0.9f, 0.0f},
+                                             {1.0f, 0.05f},
+                                             {0.5f, 0.2f},
+                                             {0.999999f, 1e-9f},
+                                             {1e-30f, 0.999f}}) {
+            const Sampling sampling{temperature, top_p, min_p, top_k, words.next() * 0x100000001ull};
+            const std::uint32_t position = words.next();
+            const auto token = sampler.sample(logits, sampling, position);
+            ASSERT_TRUE(token);
+            ASSERT_EQ(*token, by_definition(logits, sampling, position))
+                << "kind " << kind << " count " << count << " T " << temperature << " k " << top_k << " p "
+                << top_p << " min " << min_p;
+            ++compared;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(compared, 7 * 6 * 9 * 5 * 6);
+}
+
+// A long running sum is where a candidate too few would show.
+TEST(Sampler, AgreesWithTheDefinitionOnALargeVocabulary) {
+  Sampler sampler;
+  Words words(8);
+  for (const int kind : {0, 1, 2, 6}) {
+    const std::vector<float> logits = make_logits(kind, 128256, words);
+    for (const float temperature : {0.6f, 1.0f, 4.0f}) {
+      for (std::uint32_t position = 0; position < 3; ++position) {
+        const Sampling sampling{temperature, 0.95f, 0.0f, 0, words.next()};
+        EXPECT_EQ(*sampler.sample(logits, sampling, position), by_definition(logits, sampling, position));
+      }
+    }
+  }
+}
+
+TEST(Sampler, GreedyTakesTheFirstOfTheLargest) {
+  Sampler sampler;
+  const std::vector<float> logits{-1.0f, 3.0f, 2.0f, 3.0f};
+  EXPECT_EQ(*sampler.sample(logits, {}, 0), 1u);
+  EXPECT_EQ(*sampler.sample(std::vector<float>{-0.0f, 0.0f}, {}, 0), 0u);
+}
+
+TEST(Sampler, FrequenciesFollowTheProbabilities) {
+  Sampler sampler;
+  const std::vector<float> logits{0.0f, 1.0f, 2.0f, -40.0f};
+  const Sampling sampling{.temperature = 1.0f, .seed = 12345};
+  std::array<int, 4> counts{};
+  constexpr int kDraws = 40000;
+  for (std::uint32_t position = 0; position < kDraws; ++position)
+    ++counts[*sampler.sample(logits, sampling, position)];
+  const double total = 1.0 + std::exp(1.0) + std::exp(2.0);
+  for (int i = 0; i < 3; ++i) EXPECT_NEAR(counts[i] / double{kDraws}, std::exp(double(i)) / total, 0.01) << i;
+  EXPECT_EQ(counts[3], 0);
+}
+
+TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
+  Sampler sampler;
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
+    for (const float temperature : {0.0f, 1.0f}) {
+      const std::vector<float> logits{1.0f, bad, 2.0f};
+      EXPECT_FALSE(sampler.sample(logits, {.temperature = temperature}, 0));
+    }
+  }
+  EXPECT_FALSE(sampler.sample({}, {}, 0));
+}
+
+TEST(Sampler, ParametersOutOfRangeAreRefusedByName) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(check_sampling({}));
+  EXPECT_TRUE(check_sampling({.temperature = 2.0f, .top_p = 0.1f, .min_p = 0.99f, .top_k = ~0u}));
+  for (const float bad : {-0.1f, nan, infinity}) EXPECT_FALSE(check_sampling({.temperature = bad})) << bad;
+  for (const float bad : {0.0f, -0.1f, 1.1f, nan}) EXPECT_FALSE(check_sampling({.top_p = bad})) << bad;
+  for (const float bad : {-0.1f, 1.0f, nan}) EXPECT_FALSE(check_sampling({.min_p = bad})) << bad;
+  EXPECT_EQ(check_sampling({.top_p = 2.0f}).error().message.substr(0, 6), "top_p:");
+}
+
+}  // namespace
+}  // namespace cortensor::engine
