@@ -1,0 +1,37 @@
+// A block of memory for weights: aligned for vectors, in huge pages where the system grants them, with room
+// behind the end for whole-vector reads.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "base/check.h"
+
+namespace cortensor::compute {
+
+class Buffer {
+ public:
+  explicit Buffer(std::size_t size) : size_(size) {
+    constexpr std::size_t kHugePage = 2 << 20, kSlack = 128;
+    const std::size_t alignment = size >= kHugePage ? kHugePage : 64;
+    const std::size_t whole = (size + kSlack + alignment - 1) / alignment * alignment;
+    bytes_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(alignment, whole)));
+    CORTENSOR_CHECK(bytes_ != nullptr);
+    if (alignment == kHugePage) ::madvise(bytes_.get(), whole, MADV_HUGEPAGE);  // only advice
+  }
+  std::uint8_t* data() const { return bytes_.get(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Release {
+    void operator()(std::uint8_t* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::uint8_t, Release> bytes_;
+  std::size_t size_;
+};
+
+}  // namespace cortensor::compute

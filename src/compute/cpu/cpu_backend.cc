@@ -1,0 +1,299 @@
+#include "compute/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <functional>
+#include <utility>
+
+#include "arith/attention.h"
+#include "base/check.h"
+#include "compute/cpu/dispatch.h"
+#include "compute/cpu/kv_page.h"
+#include "compute/cpu/packing.h"
+
+namespace cortensor::compute {
+
+namespace {
+
+using arith::WeightType;
+
+// Below about ten microseconds of work a fork costs more than it saves.
+constexpr std::size_t kForkWork = 32768;
+
+const PackedMatrix& packed(const Matrix& matrix) {
+  return static_cast<const PackedMatrix&>(matrix);
+}
+
+// Several workers may mark the same row.
+void mark(Failed failed, std::size_t row) {
+  std::atomic_ref<std::uint8_t>(failed[row]).store(1, std::memory_order_relaxed);
+}
+
+auto kernel_of(const KernelTable& kernels, WeightType type) {
+  switch (type) {
+    case WeightType::f32:
+      return kernels.matmul_f32;
+    case WeightType::f16:
+      return kernels.matmul_f16;
+    case WeightType::bf16:
+      return kernels.matmul_bf16;
+    case WeightType::q8_0:
+      return kernels.matmul_q8_0;
+    case WeightType::q4_0:
+      return kernels.matmul_q4_0;
+  }
+  return kernels.matmul_f32;
+}
+
+}  // namespace
+
+template <class Part>
+void CpuBackend::split(std::size_t count, std::size_t work, const Part& part) {
+  if (pool_.threads() == 1 || work < kForkWork) return part(std::size_t{0}, count);
+  const auto job = [&](std::size_t worker) {
+    const Range range = partition(count, 1, worker, pool_.threads());
+    if (range.begin < range.end) part(range.begin, range.end);
+  };
+  pool_.run(std::cref(job));
+}
+
+std::string CpuBackend::name() const {
+  const std::size_t n = threads();
+  return "cpu " + std::string(kernels_.name) + ", " + std::to_string(n) + (n == 1 ? " thread" : " threads");
+}
+
+Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t rows, std::size_t cols,
+                                                 ByteView bytes) {
+  if (arith::row_bytes(type, 32) == 0) return fail(ErrorKind::unsupported, "unknown weight type");
+  if (rows == 0 || cols == 0)
+    return fail(ErrorKind::invalid_input, "expected a matrix, found one without elements");
+  if (arith::is_quantised(type) && cols % arith::kBlock != 0)
+    return fail(ErrorKind::unsupported,
+                "quantised rows: expected a multiple of 32 columns, found " + std::to_string(cols));
+  const std::size_t stride = arith::row_bytes(type, cols);
+  if (bytes.size() / stride != rows || bytes.size() % stride != 0)
+    return fail(ErrorKind::corrupt, "expected " + std::to_string(rows) + " rows of " +
+                                        std::to_string(stride) + " bytes, found " +
+                                        std::to_string(bytes.size()) + " bytes");
+
+  auto matrix = std::make_unique<PackedMatrix>(type, rows, cols, kernels_.width);
+  std::atomic<bool> finite{true};
+  split(matrix->groups(), rows * cols, [&](std::size_t begin, std::size_t end) {
+    if (!matrix->pack(bytes.data(), begin, end)) finite.store(false, std::memory_order_relaxed);
+  });
+  if (!finite.load(std::memory_order_relaxed))
+    return fail(ErrorKind::corrupt, "expected finite weights, found an infinity or a NaN");
+  return std::unique_ptr<Matrix>(std::move(matrix));
+}
+
+void CpuBackend::embed(const Matrix& table, std::span<const std::uint32_t> ids, float* out) {
+  const PackedMatrix& rows = packed(table);
+  split(ids.size(), ids.size() * rows.cols() * 2, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      CORTENSOR_CHECK(ids[t] < rows.rows());
+      rows.widen_row(ids[t], out + t * rows.cols());
+    }
+  });
+}
+
+void CpuBackend::rmsnorm(const float* x, std::size_t tokens, std::span<const float> weight, float epsilon,
+                         float* out) {
+  const std::size_t dim = weight.size();
+  split(tokens, tokens > 1 ? tokens * dim : 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t)
+      kernels_.rmsnorm(x + t * dim, weight.data(), dim, epsilon, out + t * dim);
+  });
+}
+
+void CpuBackend::quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed) {
+  const std::size_t blocks = PackedMatrix::padded_blocks(cols), used = cols / arith::kBlock;
+  q_.resize(std::max(q_.size(), tokens * blocks * arith::kBlock));
+  scales_.resize(std::max(scales_.size(), tokens * blocks));
+  sums_.resize(std::max(sums_.size(), tokens * blocks));
+  split(tokens, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      const std::size_t at = t * blocks;
+      if (!kernels_.quantise(x + t * cols, cols, &q_[at * arith::kBlock], &scales_[at], &sums_[at]))
+        mark(failed, t);
+      for (std::size_t b = used; b < blocks; ++b) {
+        std::fill_n(&q_[(at + b) * arith::kBlock], arith::kBlock, std::int8_t{0});
+        scales_[at + b] = 0.0f;
+        sums_[at + b] = 0;
+      }
+    }
+  });
+}
+
+void CpuBackend::matmul(const float* x, std::size_t tokens, std::span<const Product> products,
+                        Failed failed) {
+  if (tokens == 0 || products.empty()) return;
+  const std::size_t cols = products[0].weights->cols();
+  bool any_quantised = false, any_regular = false;
+  std::size_t groups = 0, work = 0;
+  for (const Product& product : products) {
+    const PackedMatrix& w = packed(*product.weights);
+    CORTENSOR_CHECK(w.cols() == cols && w.width() == kernels_.width);
+    (arith::is_quantised(w.type()) ? any_quantised : any_regular) = true;
+    groups += w.groups();
+    work += w.rows() * cols * tokens / 8;
+  }
+  if (any_quantised) quantise(x, tokens, cols, failed);
+  if (any_regular && !any_quantised) check_finite(x, tokens, cols, failed);
+
+  split(groups, work, [&](std::size_t begin, std::size_t end) {
+    std::size_t before = 0;  // groups of the products already passed
+    for (const Product& product : products) {
+      const PackedMatrix& w = packed(*product.weights);
+      const std::size_t first = std::max(begin, before), last = std::min(end, before + w.groups());
+      if (first < last) {
+        MatmulArgs args{};
+        args.weights = w.data();
+        args.rows = w.rows();
+        args.cols = cols;
+        args.tokens = tokens;
+        args.first_group = first - before;
+        args.end_group = last - before;
+        args.x = x;
+        args.q = q_.data();
+        args.scales = scales_.data();
+        args.sums = sums_.data();
+        args.blocks = w.blocks();
+        args.out = product.out;
+        args.add = product.add;
+        kernel_of(kernels_, w.type())(&args);
+      }
+      before += w.groups();
+    }
+  });
+}
+
+void CpuBackend::swiglu(const float* gate, const float* up, std::size_t tokens, std::size_t width,
+                        float* out) {
+  constexpr std::size_t kGrain = 512;
+  const std::size_t total = tokens * width;
+  split((total + kGrain - 1) / kGrain, total * 4, [&](std::size_t begin, std::size_t end) {
+    const std::size_t from = begin * kGrain, to = std::min(end * kGrain, total);
+    kernels_.swiglu(gate + from, up + from, to - from, out + from);
+  });
+}
+
+void CpuBackend::rope(float* x, std::size_t heads, std::size_t head_dim, const RopeTable& table,
+                      std::span<const SequenceRows> sequences) {
+  CORTENSOR_CHECK(table.rotary() <= head_dim);
+  const std::size_t stride = heads * head_dim;
+  for (const SequenceRows& sequence : sequences) {
+    CORTENSOR_CHECK(sequence.first_position + sequence.rows <= table.positions());
+    split(sequence.rows, sequence.rows * stride, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const auto entries = table.at(sequence.first_position + i);
+        kernels_.rope(x + (sequence.first_row + i) * stride, heads, head_dim, &entries.data()->sin,
+                      entries.size());
+      }
+    });
+  }
+}
+
+std::size_t CpuBackend::page_bytes(const KvShape& shape) const {
+  return shape.kv_heads * KvHeadPage::bytes(shape.head_dim);
+}
+
+void CpuBackend::store_kv(const float* keys, const float* values, const KvShape& shape, std::size_t offset,
+                          std::span<const SequenceRows> sequences, Failed failed) {
+  const std::size_t stride = shape.kv_heads * shape.head_dim;
+  for (const SequenceRows& sequence : sequences) {
+    split(sequence.rows, sequence.rows * stride * 4, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const std::size_t row = sequence.first_row + i, position = sequence.first_position + i;
+        std::uint8_t* const layer = sequence.pages[position / kPagePositions] + offset;
+        for (std::size_t h = 0; h < shape.kv_heads; ++h) {
+          KvHeadPage page(layer + h * KvHeadPage::bytes(shape.head_dim), shape.head_dim, kernels_.width);
+          const std::size_t at = row * stride + h * shape.head_dim;
+          if (!page.store(position % kPagePositions, keys + at, values + at)) mark(failed, row);
+        }
+      }
+    });
+  }
+}
+
+// Items are as large as the kernel takes, for they share the reading of keys and values, unless that leaves
+// workers without any.
+void CpuBackend::plan_attention(std::size_t heads, const KvShape& shape,
+                                std::span<const SequenceRows> sequences) {
+  const std::size_t group = heads / shape.kv_heads;
+  for (std::size_t limit = kAttendQueries; limit >= 1; limit /= 2) {
+    const std::size_t heads_at_once = std::min(group, limit);
+    const std::size_t rows_at_once = std::max<std::size_t>(1, limit / heads_at_once);
+    items_.clear();
+    attend_cost_ = 0;
+    for (const SequenceRows& sequence : sequences) {
+      for (std::size_t h = 0; h < heads;) {  // the last item of a KV head may take fewer
+        const std::size_t item_heads = std::min(heads_at_once, group - h % group);
+        for (std::size_t row = 0; row < sequence.rows; row += rows_at_once) {
+          const std::size_t rows = std::min(rows_at_once, sequence.rows - row);
+          items_.push_back({&sequence, row, rows, h, item_heads, attend_cost_});
+          attend_cost_ += rows * item_heads * (sequence.first_position + row + rows);
+        }
+        h += item_heads;
+      }
+    }
+    if (pool_.threads() == 1 || items_.size() >= 2 * pool_.threads()) return;
+  }
+}
+
+void CpuBackend::attend_item(const AttendItem& item, const float* q, std::size_t heads, const KvShape& shape,
+                             std::size_t offset, float* out, Failed failed) const {
+  const SequenceRows& sequence = *item.sequence;
+  std::array<AttendQuery, kAttendQueries> queries;
+  std::array<std::size_t, kAttendQueries> rows;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < item.rows; ++i) {
+    for (std::size_t h = 0; h < item.heads; ++h, ++count) {
+      rows[count] = sequence.first_row + item.row + i;
+      const std::size_t at = (rows[count] * heads + item.first_head + h) * shape.head_dim;
+      queries[count] = {q + at, out + at, sequence.first_position + item.row + i + 1};
+    }
+  }
+  const std::size_t kv_head = item.first_head / (heads / shape.kv_heads);
+  const AttendArgs args{queries.data(), count,
+                        sequence.pages, offset + kv_head * KvHeadPage::bytes(shape.head_dim),
+                        shape.head_dim, arith::attention_scale(shape.head_dim)};
+  const std::uint32_t bad = kernels_.attend(&args);
+  for (std::size_t i = 0; i < count; ++i)
+    if (bad >> i & 1) mark(failed, rows[i]);
+}
+
+void CpuBackend::attend(const float* q, std::size_t heads, const KvShape& shape, std::size_t offset,
+                        std::span<const SequenceRows> sequences, float* out, Failed failed) {
+  CORTENSOR_CHECK(shape.head_dim % 8 == 0 && shape.head_dim <= kMaxHeadDim && heads % shape.kv_heads == 0);
+  plan_attention(heads, shape, sequences);
+  const auto job = [&](std::size_t worker) {
+    // The items whose cost begins within this worker's equal share of the whole.
+    const auto share = [&](std::size_t w) {
+      const std::size_t bound = (attend_cost_ * w + pool_.threads() - 1) / pool_.threads();
+      return std::lower_bound(
+          items_.begin(), items_.end(), bound,
+          [](const AttendItem& item, std::size_t cost) { return item.cost_before < cost; });
+    };
+    for (auto item = share(worker); item != share(worker + 1); ++item)
+      attend_item(*item, q, heads, shape, offset, out, failed);
+  };
+  if (attend_cost_ * shape.head_dim >= kForkWork) return pool_.run(std::cref(job));
+  for (const AttendItem& item : items_) attend_item(item, q, heads, shape, offset, out, failed);
+}
+
+void CpuBackend::check_finite(const float* x, std::size_t tokens, std::size_t width, Failed failed) {
+  split(tokens, tokens * width / 4, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t)
+      if (!kernels_.all_finite(x + t * width, width)) mark(failed, t);
+  });
+}
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
+  if (options.threads == 0) return fail(ErrorKind::invalid_input, "expected at least one thread, found 0");
+  auto kernels = choose_kernels(options.isa);
+  if (!kernels) return std::move(kernels).error();
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(**kernels, options.threads));
+}
+
+}  // namespace cortensor::compute

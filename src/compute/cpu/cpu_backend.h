@@ -1,0 +1,66 @@
+// The backend over a kernel table: cuts every operation into independent outputs and deals them out to a
+// fixed pool, one fork and join per operation, none where the work is smaller than a fork.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/runtime/thread_pool.h"
+#include "compute/backend.h"
+#include "compute/cpu/kernel_table.h"
+
+namespace cortensor::compute {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const KernelTable& kernels, std::size_t threads) : kernels_(kernels), pool_(threads) {}
+
+  std::string name() const override;
+  std::size_t threads() const override { return pool_.threads(); }
+  Result<std::unique_ptr<Matrix>> load(arith::WeightType type, std::size_t rows, std::size_t cols,
+                                       ByteView bytes) override;
+  void embed(const Matrix& table, std::span<const std::uint32_t> ids, float* out) override;
+  void rmsnorm(const float* x, std::size_t tokens, std::span<const float> weight, float epsilon,
+               float* out) override;
+  void matmul(const float* x, std::size_t tokens, std::span<const Product> products, Failed failed) override;
+  void swiglu(const float* gate, const float* up, std::size_t tokens, std::size_t width, float* out) override;
+  void rope(float* x, std::size_t heads, std::size_t head_dim, const RopeTable& table,
+            std::span<const SequenceRows> sequences) override;
+  std::size_t page_bytes(const KvShape& shape) const override;
+  void store_kv(const float* keys, const float* values, const KvShape& shape, std::size_t offset,
+                std::span<const SequenceRows> sequences, Failed failed) override;
+  void attend(const float* q, std::size_t heads, const KvShape& shape, std::size_t offset,
+              std::span<const SequenceRows> sequences, float* out, Failed failed) override;
+  void check_finite(const float* x, std::size_t tokens, std::size_t width, Failed failed) override;
+
+ private:
+  // A few query heads of consecutive rows of one sequence, all of the same KV head.
+  struct AttendItem {
+    const SequenceRows* sequence;
+    std::size_t row, rows;          // within the sequence
+    std::size_t first_head, heads;  // query heads
+    std::size_t cost_before;        // of the items before this one
+  };
+
+  // Runs part(begin, end) over a partition of [0, count); on the caller's thread alone if `work`, a rough
+  // number of elementary steps, does not pay for a fork.
+  template <class Part>
+  void split(std::size_t count, std::size_t work, const Part& part);
+
+  void quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed);
+  void plan_attention(std::size_t heads, const KvShape& shape, std::span<const SequenceRows> sequences);
+  void attend_item(const AttendItem& item, const float* q, std::size_t heads, const KvShape& shape,
+                   std::size_t offset, float* out, Failed failed) const;
+
+  const KernelTable& kernels_;
+  ThreadPool pool_;
+  // Scratch of matmul: the input, quantised.
+  std::vector<std::int8_t> q_;      // [tokens, 32 * blocks]
+  std::vector<float> scales_;       // [tokens, blocks]
+  std::vector<std::int32_t> sums_;  // [tokens, blocks]
+  std::vector<AttendItem> items_;   // of one attend()
+  std::size_t attend_cost_ = 0;
+};
+
+}  // namespace cortensor::compute

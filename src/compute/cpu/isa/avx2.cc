@@ -1,0 +1,13 @@
+#include "compute/cpu/lanes/avx2.h"
+#include "compute/cpu/kernel_table.h"
+// The algorithms, over the lanes above.
+#include "compute/cpu/generic/kernels.inc"
+
+namespace cortensor::compute {
+
+const KernelTable* avx2_kernels() {
+  static constexpr KernelTable kTable = make_table("avx2");
+  return &kTable;
+}
+
+}  // namespace cortensor::compute

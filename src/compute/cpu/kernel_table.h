@@ -1,0 +1,76 @@
+// The kernels of one instruction set: plain functions over plain memory. This header is compiled into objects
+// with different instruction-set flags, so it contains types only: no function, nothing from the standard
+// library.
+//
+// `width` is the number of rows that a vector of the instruction set holds (1, 8 or 16); the packed layouts
+// follow from it (packing.h). Row counts, sums and scales are those of docs/spec/arithmetic.md.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace cortensor::compute {
+
+// A product of packed weights with the rows of an input. Computes row groups [first_group, end_group).
+struct MatmulArgs {
+  const uint8_t* weights;  // packed, group 0
+  size_t rows;             // of the matrix; the last group may be partly padding
+  size_t cols;
+  size_t tokens;
+  size_t first_group, end_group;
+  const float* x;       // [tokens, cols]; regular weights
+  const int8_t* q;      // [tokens, 32 * blocks]; quantised weights
+  const float* scales;  // [tokens, blocks]
+  const int32_t* sums;  // [tokens, blocks]: sum of the block's q
+  size_t blocks;        // even; a padding block is zero
+  float* out;           // [tokens, rows]
+  bool add;             // out = out + product instead of out = product
+};
+
+// One query row of one head; it attends to keys 0 .. keys-1.
+struct AttendQuery {
+  const float* x;  // [head_dim]
+  float* out;      // [head_dim]
+  size_t keys;     // >= 1
+};
+
+enum { kAttendQueries = 8 };
+
+// Queries that share a KV head, by rising number of keys.
+struct AttendArgs {
+  const AttendQuery* queries;
+  size_t count;  // 1 .. kAttendQueries
+  const uint8_t* const* pages;
+  size_t offset;  // of the KV head inside each page
+  size_t head_dim;
+  float scale;  // A12.1
+};
+
+struct KernelTable {
+  const char* name;
+  size_t width;
+
+  // A4. Whole blocks of q, zero-padded; returns false if a value is not finite.
+  bool (*quantise)(const float* x, size_t n, int8_t* q, float* scales, int32_t* sums);
+  bool (*all_finite)(const float* x, size_t n);
+
+  // A5, A6
+  void (*matmul_f32)(const MatmulArgs*);
+  void (*matmul_f16)(const MatmulArgs*);
+  void (*matmul_bf16)(const MatmulArgs*);
+  void (*matmul_q8_0)(const MatmulArgs*);
+  void (*matmul_q4_0)(const MatmulArgs*);
+
+  void (*rmsnorm)(const float* x, const float* weight, size_t n, float epsilon, float* y);  // A9
+  void (*swiglu)(const float* gate, const float* up, size_t n, float* out);                 // A8.2
+  // A10.3. sincos: [pairs, 2]
+  void (*rope)(float* x, size_t heads, size_t head_dim, const float* sincos, size_t pairs);
+  // A12. Bit i of the result: query i or one of its scores is not finite.
+  uint32_t (*attend)(const AttendArgs*);
+};
+
+const KernelTable* scalar_kernels();
+const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();
+
+}  // namespace cortensor::compute

@@ -1,0 +1,178 @@
+// The lane vocabulary on AVX-512 F, BW, DQ, VL and VNNI: sixteen lanes.
+// Included by one kernel object only; see generic/kernels.inc for what each word means.
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+namespace cortensor::compute {
+namespace {
+
+constexpr size_t kWidth = 16;
+constexpr int kGemmVectors = 4;
+
+using F32 = __m512;
+using I32 = __m512i;
+
+inline __mmask16 first_lanes(size_t n) {
+  return static_cast<__mmask16>(n < kWidth ? (1u << n) - 1u : 0xffffu);
+}
+
+inline F32 zero() {
+  return _mm512_setzero_ps();
+}
+inline F32 set1(float x) {
+  return _mm512_set1_ps(x);
+}
+inline F32 load(const float* p) {
+  return _mm512_loadu_ps(p);
+}
+inline F32 load_n(const float* p, size_t n) {
+  return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+inline void store(float* p, F32 v) {
+  _mm512_storeu_ps(p, v);
+}
+inline void store_n(float* p, size_t n, F32 v) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), v);
+}
+inline F32 load_f32(const uint8_t* p) {
+  return _mm512_castsi512_ps(_mm512_loadu_si512(p));
+}
+inline F32 load_bf16(const uint8_t* p) {
+  const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+inline F32 load_f16(const uint8_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F32 load_i8(const int8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+
+inline F32 add(F32 a, F32 b) {
+  return _mm512_add_ps(a, b);
+}
+inline F32 sub(F32 a, F32 b) {
+  return _mm512_sub_ps(a, b);
+}
+inline F32 mul(F32 a, F32 b) {
+  return _mm512_mul_ps(a, b);
+}
+inline F32 div(F32 a, F32 b) {
+  return _mm512_div_ps(a, b);
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline F32 negate(F32 a) {
+  return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
+}
+inline F32 greater_or(F32 x, F32 c) {
+  return _mm512_max_ps(x, c);
+}  // the second operand if unordered
+inline F32 less_or(F32 x, F32 c) {
+  return _mm512_min_ps(x, c);
+}
+inline F32 select_less(F32 x, F32 c, F32 a, F32 b) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, c, _CMP_LT_OQ), b, a);
+}
+inline F32 select_first(size_t n, F32 a, F32 b) {
+  return _mm512_mask_blend_ps(first_lanes(n), b, a);
+}
+inline F32 scale_by_exponent(F32 p, F32 t) {
+  return _mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
+}
+inline float max_of(F32 v) {
+  return _mm512_reduce_max_ps(v);
+}
+
+inline I32 izero() {
+  return _mm512_setzero_si512();
+}
+inline I32 magnitude(F32 v) {
+  return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+}
+inline I32 imax(I32 a, I32 b) {
+  return _mm512_max_epi32(a, b);
+}
+inline I32 iadd(I32 a, I32 b) {
+  return _mm512_add_epi32(a, b);
+}
+inline uint32_t max_of_i32(I32 v) {
+  return static_cast<uint32_t>(_mm512_reduce_max_epi32(v));
+}
+inline int32_t sum_of_i32(I32 v) {
+  return _mm512_reduce_add_epi32(v);
+}
+inline F32 to_f32(I32 v) {
+  return _mm512_cvtepi32_ps(v);
+}
+inline I32 nearest(F32 v) {
+  return _mm512_cvtps_epi32(v);
+}  // rounds to nearest even: the pool checks MXCSR
+inline void store_i8(int8_t* p, I32 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(v));
+}
+inline void prefetch(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+}
+
+inline __m512i four_bytes(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return _mm512_set1_epi32(four);
+}
+
+// vpdpbusd wants unsigned weights: w + 128, corrected by starting at -128 * sum(q).
+template <int T>
+inline void dots_q8(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&sums)[T], I32 (&out)[T]) {
+  const __m512i top = _mm512_set1_epi8(static_cast<char>(0x80));
+  __m512i odd[T];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    out[t] = _mm512_set1_epi32(-128 * sums[t]);
+    odd[t] = _mm512_setzero_si512();
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; j += 2) {
+    const __m512i a = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j), top);
+    const __m512i b = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j + 64), top);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      out[t] = _mm512_dpbusd_epi32(out[t], a, four_bytes(q[t] + 4 * j));
+      odd[t] = _mm512_dpbusd_epi32(odd[t], b, four_bytes(q[t] + 4 * j + 4));
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) out[t] = _mm512_add_epi32(out[t], odd[t]);
+}
+
+template <int T>
+inline void dots_q4(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&sums)[T], I32 (&out)[T]) {
+  const __m512i low = _mm512_set1_epi8(15);
+  __m512i odd[T];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    out[t] = _mm512_set1_epi32(-8 * sums[t]);
+    odd[t] = _mm512_setzero_si512();
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < 4; ++j) {
+    const __m512i v = _mm512_loadu_si512(w + 64 * j);
+    const __m512i first = _mm512_and_si512(v, low);
+    const __m512i second = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      out[t] = _mm512_dpbusd_epi32(out[t], first, four_bytes(q[t] + 4 * j));
+      odd[t] = _mm512_dpbusd_epi32(odd[t], second, four_bytes(q[t] + 4 * j + 16));
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) out[t] = _mm512_add_epi32(out[t], odd[t]);
+}
+
+}  // namespace
+}  // namespace cortensor::compute

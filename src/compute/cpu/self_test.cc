@@ -1,0 +1,191 @@
+// Fixed vectors through every kernel of a table, compared with the specification bit for bit. It is small, so
+// that every process can afford it at start; tests/conformance is the thorough form.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "arith/attention.h"
+#include "arith/matmul.h"
+#include "arith/philox.h"
+#include "arith/rmsnorm.h"
+#include "arith/rope.h"
+#include "arith/silu.h"
+#include "base/runtime/thread_pool.h"
+#include "compute/cpu/dispatch.h"
+#include "compute/cpu/kv_page.h"
+#include "compute/cpu/packing.h"
+
+namespace cortensor::compute {
+
+namespace {
+
+using arith::WeightType;
+
+// Deterministic values of mixed magnitude and sign.
+class Vectors {
+ public:
+  explicit Vectors(std::uint32_t stream) : stream_(stream) {}
+  std::uint32_t word() { return arith::philox({next_++, stream_, 0, 0}, {0x636f7274u, 0x656e736fu})[0]; }
+  float value() {
+    const std::uint32_t w = word();
+    const auto mantissa = static_cast<float>(static_cast<std::int32_t>(w)) * 0x1p-31f;
+    return std::ldexp(mantissa, static_cast<int>(word() % 16) - 8);
+  }
+  std::vector<float> values(std::size_t n) {
+    std::vector<float> v(n);
+    for (float& x : v) x = value();
+    return v;
+  }
+
+ private:
+  std::uint32_t stream_, next_ = 0;
+};
+
+bool same(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+Bytes weights_of(WeightType type, std::size_t rows, std::size_t cols, Vectors& random) {
+  Bytes bytes(rows * arith::row_bytes(type, cols));
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random.word());
+  // Keep scales and weights finite: clear the top exponent bit of every value that is read as a float.
+  const auto tame = [&](std::size_t step, std::size_t top) {
+    for (std::size_t i = 0; i + top < bytes.size(); i += step) bytes[i + top] &= 0xbf;
+  };
+  switch (type) {
+    case WeightType::f32:
+      tame(4, 3);
+      break;
+    case WeightType::f16:
+    case WeightType::bf16:
+      tame(2, 1);
+      break;
+    case WeightType::q8_0:
+      tame(sizeof(arith::BlockQ8), 1);
+      break;
+    case WeightType::q4_0:
+      tame(sizeof(arith::BlockQ4), 1);
+      break;
+  }
+  return bytes;
+}
+
+bool matmul_is_exact(const KernelTable& table, WeightType type, void (*kernel)(const MatmulArgs*)) {
+  constexpr std::size_t kRows = 67, kCols = 608, kTokens = 5;  // odd everything: 19 blocks, two segments
+  Vectors random(static_cast<std::uint32_t>(type));
+  const Bytes file = weights_of(type, kRows, kCols, random);
+  PackedMatrix matrix(type, kRows, kCols, table.width);
+  if (!matrix.pack(file.data(), 0, matrix.groups())) return false;
+
+  const std::vector<float> x = random.values(kTokens * kCols);
+  const std::size_t blocks = matrix.blocks();
+  std::vector<std::int8_t> q(kTokens * blocks * 32);
+  std::vector<float> scales(kTokens * blocks);
+  std::vector<std::int32_t> sums(kTokens * blocks);
+  std::vector<float> expected(kRows * kTokens), found(kRows * kTokens);
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const std::span row(x.data() + t * kCols, kCols);
+    table.quantise(row.data(), kCols, &q[t * blocks * 32], &scales[t * blocks], &sums[t * blocks]);
+    arith::matvec(type, file.data(), row, {&expected[t * kRows], kRows});
+  }
+  const MatmulArgs args{matrix.data(),   kRows,        kCols,    kTokens,       0,
+                        matrix.groups(), x.data(),     q.data(), scales.data(), sums.data(),
+                        blocks,          found.data(), false};
+  kernel(&args);
+  return same(expected, found);
+}
+
+bool quantiser_is_exact(const KernelTable& table) {
+  Vectors random(100);
+  const std::vector<float> x = random.values(96);
+  std::array<std::int8_t, 96> q{};
+  std::array<float, 3> scales{};
+  std::array<std::int32_t, 3> sums{};
+  arith::QuantisedRow expected;
+  arith::quantise_row(x, expected);
+  return table.quantise(x.data(), x.size(), q.data(), scales.data(), sums.data()) &&
+         std::equal(q.begin(), q.end(), expected.q.begin()) && same(scales, expected.scale);
+}
+
+bool norm_is_exact(const KernelTable& table) {
+  Vectors random(101);
+  const std::vector<float> x = random.values(1000), weight = random.values(1000);
+  std::vector<float> expected(1000), found(1000);
+  arith::rmsnorm(x, weight, 1e-5f, expected);
+  table.rmsnorm(x.data(), weight.data(), x.size(), 1e-5f, found.data());
+  return same(expected, found);
+}
+
+bool gate_is_exact(const KernelTable& table) {
+  Vectors random(102);
+  const std::vector<float> gate = random.values(100), up = random.values(100);
+  std::vector<float> expected(100), found(100);
+  for (std::size_t i = 0; i < gate.size(); ++i) expected[i] = arith::swiglu(gate[i], up[i]);
+  table.swiglu(gate.data(), up.data(), gate.size(), found.data());
+  return same(expected, found);
+}
+
+bool rotation_is_exact(const KernelTable& table) {
+  Vectors random(103);
+  std::vector<float> expected = random.values(2 * 40), found = expected;
+  std::vector<arith::SinCos> entries(16);
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    entries[i] = arith::rope_entry(777, arith::rope_frequency(500000.0, 32, i, 1.0f));
+  for (std::size_t h = 0; h < 2; ++h) arith::rotate({&expected[h * 40], 40}, entries);
+  table.rope(found.data(), 2, 40, &entries[0].sin, entries.size());
+  return same(expected, found);
+}
+
+bool attention_is_exact(const KernelTable& table) {
+  constexpr std::size_t kDim = 48, kKeys = 150;
+  Vectors random(104);
+  arith::CachedRows keys(kDim), values(kDim);
+  std::vector<Buffer> pages;
+  std::vector<const std::uint8_t*> pointers;
+  for (std::size_t key = 0; key < kKeys; ++key) {
+    if (key % kPagePositions == 0) pointers.push_back(pages.emplace_back(KvHeadPage::bytes(kDim)).data());
+    const std::vector<float> k = random.values(kDim), v = random.values(kDim);
+    keys.append(k);
+    values.append(v);
+    KvHeadPage(pages.back().data(), kDim, table.width).store(key % kPagePositions, k.data(), v.data());
+  }
+  std::array<std::size_t, 7> counts{1, 63, 64, 65, 100, 149, 150};
+  const std::vector<float> x = random.values(counts.size() * kDim);
+  std::vector<float> expected(x.size()), found(x.size());
+  std::array<AttendQuery, 7> queries{};
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    queries[i] = {&x[i * kDim], &found[i * kDim], counts[i]};
+    arith::attend({&x[i * kDim], kDim}, keys, values, counts[i], {&expected[i * kDim], kDim});
+  }
+  const AttendArgs args{
+      queries.data(), queries.size(), pointers.data(), 0, kDim, arith::attention_scale(kDim)};
+  return table.attend(&args) == 0 && same(expected, found);
+}
+
+}  // namespace
+
+Status self_test(const KernelTable& table) {
+  const auto wrong = [](std::string_view kernel) {
+    return fail(ErrorKind::internal,
+                "self-test of " + std::string(kernel) +
+                    ": expected the bits of the specification, found others; refusing to compute");
+  };
+  if (!floating_point_environment_is_exact()) return wrong("the floating-point environment");
+  if (!quantiser_is_exact(table)) return wrong("the quantiser");
+  if (!matmul_is_exact(table, WeightType::f32, table.matmul_f32)) return wrong("the f32 product");
+  if (!matmul_is_exact(table, WeightType::f16, table.matmul_f16)) return wrong("the f16 product");
+  if (!matmul_is_exact(table, WeightType::bf16, table.matmul_bf16)) return wrong("the bf16 product");
+  if (!matmul_is_exact(table, WeightType::q8_0, table.matmul_q8_0)) return wrong("the q8_0 product");
+  if (!matmul_is_exact(table, WeightType::q4_0, table.matmul_q4_0)) return wrong("the q4_0 product");
+  if (!norm_is_exact(table)) return wrong("the norm");
+  if (!gate_is_exact(table)) return wrong("the gate");
+  if (!rotation_is_exact(table)) return wrong("the rotation");
+  if (!attention_is_exact(table)) return wrong("attention");
+  return ok();
+}
+
+}  // namespace cortensor::compute
