@@ -1,0 +1,43 @@
+#include "app/answer_printer.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "app/progress.h"
+#include "base/units.h"
+
+namespace cortensor::app {
+
+std::function<void(std::string_view)> print_as_it_comes() {
+  return [](std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  };
+}
+
+void print_proof(const client::ChatOutcome& outcome) {
+  const bool colours = standard_output_is_terminal();
+  const char* colour = !colours                       ? ""
+                       : outcome.verdict == "VALID"   ? "\x1b[32m"
+                       : outcome.verdict == "INVALID" ? "\x1b[31m"
+                                                      : "\x1b[33m";
+  std::printf("%s%s%s  %lld prompt and %lld answer tokens, %s credits\n", colour, outcome.verdict.c_str(),
+              colours ? "\x1b[0m" : "", static_cast<long long>(outcome.prompt_tokens),
+              static_cast<long long>(outcome.completion_tokens), to_string(Credits{outcome.cost}).c_str());
+}
+
+Result<std::string> save_receipt(client::ApiClient& api, const std::string& id, const std::string& folder) {
+  const auto json = api.receipt(id);
+  if (!json) return json.error();
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return fail(ErrorKind::unavailable, "receipts folder " + folder + ": " + error.message());
+  const std::string path = folder + "/" + id + ".json";
+  std::ofstream file(path, std::ios::binary);
+  file << *json << std::flush;
+  if (!file) return fail(ErrorKind::unavailable, "receipt file " + path + ": cannot be written");
+  return path;
+}
+
+}  // namespace cortensor::app

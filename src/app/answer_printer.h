@@ -1,0 +1,21 @@
+// Shows a streamed answer and its proof in a terminal.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "client/api_client.h"
+
+namespace cortensor::app {
+
+// Writes text to standard output as it comes.
+std::function<void(std::string_view)> print_as_it_comes();
+
+// One line: verdict, tokens, cost, receipts.
+void print_proof(const client::ChatOutcome& outcome);
+
+// Saves the receipt as FOLDER/ID.json and yields the path.
+Result<std::string> save_receipt(client::ApiClient& api, const std::string& id, const std::string& folder);
+
+}  // namespace cortensor::app

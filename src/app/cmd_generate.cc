@@ -1,0 +1,127 @@
+// cortensor generate: one answer, locally, with no network around it.
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <future>
+#include <limits>
+
+#include "app/command.h"
+#include "app/model_path.h"
+#include "app/subcommands.h"
+#include "base/hex.h"
+#include "engine/chat_template.h"
+#include "engine/text_stream.h"
+#include "engine/tokenizer.h"
+
+namespace cortensor::app {
+namespace {
+
+struct Options {
+  std::string model, prompt, isa;
+  std::vector<std::string> stop;
+  std::uint32_t max_tokens = 256;
+  Sampling sampling;
+  std::size_t threads = 0;
+  bool chat = false, digest = false;
+};
+
+std::atomic<bool> interrupted{false};
+
+Result<GenerationRequest> request_from(const Options& options, const engine::Engine& engine) {
+  const engine::Tokenizer& tokenizer = engine.tokenizer();
+  GenerationRequest request;
+  if (options.chat) {
+    const engine::ChatMessage message{"user", options.prompt};
+    auto prompt = engine.chat_template().render({&message, 1});
+    if (!prompt) return prompt.error();
+    request.prompt = std::move(*prompt);
+  } else {
+    request.prompt = tokenizer.encode_prompt(options.prompt);
+  }
+  request.sampling = options.sampling;
+  request.max_tokens = options.max_tokens;
+  request.stop_tokens.assign(tokenizer.stop_tokens().begin(), tokenizer.stop_tokens().end());
+  request.stop_strings = options.stop;
+  if (const Status status =
+          engine::check_request(request, engine.info().vocab_size, engine.info().context_length);
+      !status)
+    return status.error();
+  return request;
+}
+
+Result<Exit> generate(const Options& options) {
+  std::string path = options.model;
+  if (path.empty()) {
+    auto found = default_model("q8_0");
+    if (!found) return found.error();
+    path = *found;
+  }
+  engine::EngineOptions engine_options;
+  engine_options.isa = options.isa;
+  engine_options.threads = options.threads;
+  engine_options.max_sequences = 1;
+  auto engine = load_engine(path, engine_options);
+  if (!engine) return engine.error();
+  auto request = request_from(options, **engine);
+  if (!request) return request.error();
+
+  engine::TextStream text(*request, (*engine)->tokenizer(),
+                          static_cast<std::uint32_t>((*engine)->info().context_length));
+  std::promise<Result<Digest>> finished;
+  engine::Callbacks callbacks;
+  callbacks.on_step = [&](std::size_t, const Step& step, std::optional<double>) {
+    const auto piece = text.feed(step.token);
+    std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
+    std::fflush(stdout);
+  };
+  callbacks.on_finish = [&](FinishReason, const Digest& root) { finished.set_value(root); };
+  callbacks.on_error = [&](const Error& error) { finished.set_value(error); };
+  std::signal(SIGINT, [](int) { interrupted = true; });
+  auto handle = (*engine)->submit({*request, {}, false}, std::move(callbacks));
+  if (!handle) return handle.error();
+  auto outcome = finished.get_future();
+  while (outcome.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
+    if (interrupted) (*engine)->cancel(*handle);
+  const Result<Digest> root = outcome.get();
+  std::fputs("\n", stdout);
+  if (!root) return root.error();
+  if (options.digest) std::printf("%s\n", to_hex(*root).c_str());
+  return Exit::success;
+}
+
+}  // namespace
+
+void add_generate(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = root.add_subcommand("generate", "Answer a prompt on this machine, without a network");
+  command->add_option("-m,--model", options->model,
+                      "model file; by default the one that comes with cortensor (q8_0)");
+  command->add_option("-p,--prompt", options->prompt, "text to continue, or the message with --chat");
+  command->add_flag("--chat", options->chat, "wrap the prompt in the model's chat template");
+  command->add_option("-n,--max-tokens", options->max_tokens, "tokens at most")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--temperature", options->sampling.temperature, "0 is greedy")->capture_default_str();
+  command->add_option("--top-p", options->sampling.top_p, "smallest set of tokens with this probability")
+      ->capture_default_str();
+  command->add_option("--top-k", options->sampling.top_k, "this many tokens; 0 is all")
+      ->capture_default_str();
+  command
+      ->add_option("--min-p", options->sampling.min_p, "tokens at least this likely, relative to the first")
+      ->capture_default_str();
+  command->add_option("--seed", options->sampling.seed, "same seed, same answer, on every machine")
+      ->capture_default_str();
+  command->add_option("--stop", options->stop, "end before this text; may be repeated");
+  command->add_option("--isa", options->isa,
+                      "force scalar, avx2 or avx512; by default the best there is (or CORTENSOR_ISA)");
+  command->add_option("--threads", options->threads, "0 is one per processor")->capture_default_str();
+  command->add_flag("--digest", options->digest, "print the transcript's root as the last line");
+  examples(
+      command,
+      "  cortensor generate --chat --prompt 'Tell me a story about a brave rabbit.'\n"
+      "  cortensor generate --prompt 'Once upon a time' --temperature 0.8 --seed 7 --digest\n"
+      "  cortensor generate --prompt 'Once upon a time' --isa scalar --threads 1 --digest   # the same root");
+  run_with(command, [options] { return generate(*options); });
+}
+
+}  // namespace cortensor::app

@@ -1,0 +1,38 @@
+// cortensor quantize IN OUT TYPE
+#include <cstdio>
+
+#include "app/command.h"
+#include "app/progress.h"
+#include "app/subcommands.h"
+#include "engine/quantize.h"
+
+namespace cortensor::app {
+
+void add_quantize(CLI::App& root) {
+  struct Options {
+    std::string in, out, type;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = root.add_subcommand("quantize", "Make a smaller model file: 8 or 4 bits per weight");
+  command->add_option("IN", options->in, "model file with F32, F16 or BF16 weights")->required();
+  command->add_option("OUT", options->out, "file to write")->required();
+  command->add_option("TYPE", options->type, "q8_0 or q4_0")
+      ->required()
+      ->check(CLI::IsMember({"q8_0", "q4_0"}));
+  examples(command, "  cortensor quantize llama.f16.gguf llama.q8_0.gguf q8_0");
+  run_with(command, [options]() -> Result<Exit> {
+    ProgressBar bar("Quantising");
+    const auto report =
+        engine::quantize_file(options->in, options->out,
+                              options->type == "q8_0" ? engine::TensorType::q8_0 : engine::TensorType::q4_0,
+                              [&](double fraction, std::string_view doing) { bar.update(fraction, doing); });
+    if (!report) return report.error();
+    std::printf("%s: %.1f MB -> %s: %.1f MB (%u matrices quantised, %u tensors kept)\n", options->in.c_str(),
+                static_cast<double>(report->bytes_in) / 1e6, options->out.c_str(),
+                static_cast<double>(report->bytes_out) / 1e6, report->tensors_quantized,
+                report->tensors_copied);
+    return Exit::success;
+  });
+}
+
+}  // namespace cortensor::app

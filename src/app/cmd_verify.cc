@@ -1,0 +1,80 @@
+// cortensor verify: re-check a receipt at home.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "app/command.h"
+#include "app/model_path.h"
+#include "app/subcommands.h"
+#include "base/hex.h"
+#include "verify/receipt_report.h"
+
+namespace cortensor::app {
+namespace {
+
+struct Options {
+  std::string receipt, model, isa;
+  std::size_t threads = 0;
+};
+
+constexpr std::uintmax_t kMaxReceiptBytes = 64 << 20;
+
+Result<protocol::Receipt> read_receipt(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error) return fail(ErrorKind::not_found, "receipt " + path + ": " + error.message());
+  if (size > kMaxReceiptBytes)
+    return fail(ErrorKind::invalid_input, "receipt " + path + ": larger than 64 MiB");
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  auto receipt = protocol::receipt_from_json(text);
+  if (!receipt) return std::move(receipt).error_context(path);
+  return receipt;
+}
+
+Result<Exit> verify_receipt(const Options& options) {
+  const auto receipt = read_receipt(options.receipt);
+  if (!receipt) return receipt.error();
+  engine::EngineOptions engine_options;
+  engine_options.isa = options.isa;
+  engine_options.threads = options.threads;
+  engine_options.max_sequences = 1;
+  auto engine = load_engine(options.model, engine_options);
+  if (!engine) return engine.error();
+
+  const verify::ReceiptReport report = verify::check_receipt(*receipt, **engine);
+  std::printf("receipt   %s, %zu prompt and %zu answer tokens, %s\n", receipt->id.c_str(),
+              receipt->request.prompt.size(), receipt->steps.size(), receipt->model.id.c_str());
+  for (const std::string& problem : report.problems) std::printf("WRONG     %s\n", problem.c_str());
+  if (report.problems.empty()) std::puts("papers    signatures, statements, prices and sums are right");
+  if (!report.replayed)
+    std::printf("replay    not possible: %s\n", report.reason.c_str());
+  else if (report.outcome == protocol::Outcome::valid)
+    std::printf("replay    every token and digest is right (%s)\n",
+                std::string((*engine)->isa_name()).c_str());
+  else
+    std::printf("WRONG     answer position %u: %s\n", report.first_wrong, report.reason.c_str());
+  std::puts(report.good()                                 ? "VALID"
+            : report.replayed || !report.problems.empty() ? "INVALID"
+                                                          : "INCONCLUSIVE");
+  return report.good() ? Exit::success : Exit::not_valid;
+}
+
+}  // namespace
+
+void add_verify(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      root.add_subcommand("verify", "Re-check a receipt: signatures, prices, and every token by replay");
+  command->add_option("RECEIPT", options->receipt, "the receipt's JSON file")->required();
+  command->add_option("-m,--model", options->model, "the model file it is about")->required();
+  command->add_option("--isa", options->isa, "force scalar, avx2 or avx512");
+  command->add_option("--threads", options->threads, "0 is one per processor")->capture_default_str();
+  examples(command,
+           "  cortensor verify receipt.json --model models/llama-tales-26m.q8_0.gguf\n"
+           "Exit code 0 when VALID, 3 when not.");
+  run_with(command, [options] { return verify_receipt(*options); });
+}
+
+}  // namespace cortensor::app

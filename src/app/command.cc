@@ -1,0 +1,29 @@
+#include "app/command.h"
+
+#include <cstdio>
+
+namespace cortensor::app {
+namespace {
+
+Exit exit_for(ErrorKind kind) {
+  return kind == ErrorKind::cancelled       ? Exit::interrupted
+         : kind == ErrorKind::invalid_input ? Exit::usage
+                                            : Exit::failure;
+}
+
+}  // namespace
+
+void run_with(CLI::App* command, std::function<Result<Exit>()> work) {
+  command->callback([work = std::move(work)] {
+    const Result<Exit> result = work();
+    if (!result) std::fprintf(stderr, "cortensor: %s\n", result.error().message.c_str());
+    const Exit code = result ? *result : exit_for(result.error().kind);
+    if (code != Exit::success) throw CLI::RuntimeError(static_cast<int>(code));
+  });
+}
+
+void examples(CLI::App* command, std::string text) {
+  command->footer("Examples:\n" + std::move(text));
+}
+
+}  // namespace cortensor::app

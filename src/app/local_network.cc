@@ -1,0 +1,190 @@
+#include "app/local_network.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "client/api_client.h"
+#include "crypto/ed25519.h"
+#include "ledger/sqlite_ledger.h"
+#include "protocol/join_link.h"
+
+namespace cortensor::app {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+constexpr const char* kAccount = "local";
+
+WallTime now() {
+  return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
+}
+
+bool is_free(std::uint16_t port) {
+  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int reuse = 1;
+  ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool free = ::bind(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(probe);
+  return free;
+}
+
+Result<std::uint16_t> free_port(std::uint16_t first, std::uint16_t taken) {
+  for (std::uint16_t port = first; port < first + 200; ++port)
+    if (port != taken && is_free(port)) return port;
+  return fail(ErrorKind::unavailable, "no free port from " + std::to_string(first) + " on");
+}
+
+// The key of an earlier run, or a new account with credits and its first key, which is then kept for the next
+// run.
+Result<std::string> open_account(ledger::Ledger& book, const fs::path& key_file, const std::string& credits) {
+  if (std::ifstream file(key_file); file) {
+    std::string key;
+    std::getline(file, key);
+    if (book.find_by_api_key(key)) return key;
+  }
+  auto account = book.find_account(kAccount);
+  if (!account) {
+    const auto amount = parse_credits(credits);
+    if (!amount) return amount.error();
+    const auto id = book.create_account(kAccount, now());
+    if (!id) return id.error();
+    if (const auto balance = book.deposit(*id, *amount, "first run", now()); !balance) return balance.error();
+    account = book.account(*id);
+    if (!account) return account.error();
+  }
+  const auto key = book.create_api_key(account->id, "local", now());
+  if (!key) return key.error();
+  const int file = ::open(key_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  const std::string line = key->secret + "\n";
+  const bool written =
+      file >= 0 && ::write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  const int error = errno;
+  if (file >= 0) ::close(file);
+  if (!written)
+    return fail(ErrorKind::unavailable, "key file " + key_file.string() + ": " + std::strerror(error));
+  return key->secret;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalNetwork>> LocalNetwork::start(const LocalNetworkOptions& options) {
+  std::unique_ptr<LocalNetwork> network(new LocalNetwork);
+  if (Status status = network->prepare(options); !status) return status.error();
+  if (Status status = network->launch(options); !status) return status.error();
+  return network;
+}
+
+LocalNetwork::~LocalNetwork() {
+  for (auto process = processes_.rbegin(); process != processes_.rend(); ++process)
+    process->end(milliseconds(5000));
+}
+
+Status LocalNetwork::prepare(const LocalNetworkOptions& options) {
+  const fs::path data(options.data);
+  log_folder_ = (data / "log").string();
+  std::error_code error;
+  fs::create_directories(data / "router", error);
+  if (!error) fs::create_directories(log_folder_, error);
+  if (error) return fail(ErrorKind::unavailable, "data folder " + options.data + ": " + error.message());
+  fs::permissions(data, fs::perms::owner_all, error);
+
+  const auto key = crypto::PrivateKey::load_or_create(data / "router" / "router.key");
+  if (!key) return key.error();
+  const auto api_port = free_port(options.api_port, 0);
+  if (!api_port) return api_port.error();
+  const auto node_port = free_port(options.node_port, *api_port);
+  if (!node_port) return node_port.error();
+  api_port_ = *api_port;
+  node_port_ = *node_port;
+  url_ = "http://127.0.0.1:" + std::to_string(api_port_);
+
+  auto book = ledger::open_sqlite_ledger(data / "router" / "ledger.sqlite");
+  if (!book) return book.error();
+  auto api_key = open_account(**book, data / "api_key", options.credits);
+  if (!api_key) return api_key.error();
+  api_key_ = *api_key;
+
+  const auto invite = [&](ledger::Role role) -> Result<std::string> {
+    auto token = (*book)->create_join_token(role, now() + std::chrono::hours(24), 16, now());
+    if (!token) return token.error();
+    return to_string(protocol::JoinLink{"127.0.0.1", node_port_, key->node_id(), *token});
+  };
+  auto miner_link = invite(ledger::Role::miner);
+  if (!miner_link) return miner_link.error();
+  auto validator_link = invite(ledger::Role::validator);
+  if (!validator_link) return validator_link.error();
+  join_link_ = *miner_link;
+  validator_link_ = *validator_link;
+  return ok();
+}
+
+Status LocalNetwork::launch(const LocalNetworkOptions& options) {
+  std::vector<std::string> models;
+  for (const std::string& model : options.models) models.insert(models.end(), {"--model", model});
+  const auto with_models = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), models.begin(), models.end());
+    return arguments;
+  };
+
+  Status status = start_process("router", with_models({"router", "--data", options.data + "/router", "--api",
+                                                       "127.0.0.1:" + std::to_string(api_port_), "--nodes",
+                                                       "127.0.0.1:" + std::to_string(node_port_)}));
+  // One thread each: on a small machine the processes share the cores, and a stream needs one miner only.
+  for (int i = 1; status && i <= options.miners; ++i) {
+    const std::string name = "miner" + std::to_string(i);
+    status = start_process(
+        name, with_models({"miner", "--join", join_link_, "--key", options.data + "/" + name + ".key",
+                           "--threads", "1", "--slots", "16"}));
+  }
+  if (status)
+    status = start_process("validator",
+                           with_models({"validator", "--join", validator_link_, "--key",
+                                        options.data + "/validator.key", "--threads", "1", "--slots", "4"}));
+  if (!status) return status;
+  return wait_until_ready(options.miners);
+}
+
+Status LocalNetwork::start_process(const std::string& name, const std::vector<std::string>& arguments) {
+  auto process = Process::start(name, arguments, log_folder_ + "/" + name + ".log");
+  if (!process) return process.error();
+  processes_.push_back(std::move(*process));
+  return ok();
+}
+
+Status LocalNetwork::wait_until_ready(int miners) {
+  client::ApiClient api(url_, api_key_);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+  for (;;) {
+    if (Status status = check(); !status) return status;
+    if (const auto nodes = api.attached_nodes(); nodes && nodes->miners >= miners && nodes->validators >= 1)
+      return ok();
+    if (std::chrono::steady_clock::now() > deadline)
+      return fail(ErrorKind::timed_out,
+                  "the local network is not ready after two minutes; see " + log_folder_);
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+}
+
+Status LocalNetwork::check() {
+  for (Process& process : processes_)
+    if (const auto code = process.exit_code())
+      return fail(ErrorKind::unavailable, process.name() + " ended with exit code " + std::to_string(*code) +
+                                              "; see " + log_folder_ + "/" + process.name() + ".log");
+  return ok();
+}
+
+}  // namespace cortensor::app

@@ -1,0 +1,118 @@
+#include "app/node_command.h"
+
+#include <filesystem>
+
+#include "app/model_path.h"
+#include "arith/version.h"
+#include "base/log.h"
+#include "crypto/ed25519.h"
+#include "http/asio_executor.h"
+#include "miner/core/miner_core.h"
+#include "protocol/attachment.h"
+#include "protocol/join_link.h"
+#include "validator/core/validator_core.h"
+#include "verify/offer.h"
+#include "wire/node_client.h"
+
+namespace cortensor::app {
+namespace {
+
+using Engines = std::vector<std::unique_ptr<engine::Engine>>;
+
+struct Loaded {
+  Engines engines;
+  std::vector<protocol::ModelOffer> offers;
+};
+
+Result<Loaded> load_all(const NodeOptions& options) {
+  auto named = parse_models(options.models);
+  if (!named) return named.error();
+  engine::EngineOptions engine_options;
+  engine_options.isa = options.isa;
+  engine_options.threads = options.threads;
+  engine_options.max_sequences = options.slots;
+  Loaded loaded;
+  for (const NamedModel& model : *named) {
+    auto engine = load_engine(model.path, engine_options);
+    if (!engine) return std::move(engine).error_context("model " + model.id);
+    auto offer = verify::measure_offer(**engine, model.id);
+    if (!offer) return std::move(offer).error_context("measuring model " + model.id);
+    log::info("model_ready",
+              {{"model", model.id},
+               {"isa", (*engine)->isa_name()},
+               {"prefill_tokens_per_second", static_cast<int>(offer->prefill_tokens_per_second)},
+               {"decode_tokens_per_second", static_cast<int>(offer->decode_tokens_per_second)}});
+    loaded.engines.push_back(std::move(*engine));
+    loaded.offers.push_back(std::move(*offer));
+  }
+  return loaded;
+}
+
+std::vector<engine::Engine*> borrowed(const Engines& engines) {
+  std::vector<engine::Engine*> out;
+  for (const auto& engine : engines) out.push_back(engine.get());
+  return out;
+}
+
+}  // namespace
+
+Result<Exit> run_node(const NodeOptions& options) {
+  log::set_role(std::string(to_string(options.role)));
+  const auto link = protocol::parse_join_link(options.join);
+  if (!link) return link.error();
+  if (const auto folder = std::filesystem::path(options.key_path).parent_path(); !folder.empty()) {
+    std::error_code ignored;  // load_or_create says what is wrong
+    std::filesystem::create_directories(folder, ignored);
+  }
+  const auto key = crypto::PrivateKey::load_or_create(options.key_path);
+  if (!key) return key.error();
+
+  http::AsioExecutor executor;  // outlives the engines, whose threads post to it
+  auto loaded = load_all(options);
+  if (!loaded) return loaded.error();
+
+  protocol::Hello hello;
+  hello.arithmetic_version = arith::kArithmeticVersion;
+  hello.role = options.role;
+  hello.node = key->node_id();
+  hello.join_token = link->token;
+  hello.models = loaded->offers;
+  hello.slots = options.slots;
+  hello.isa = loaded->engines.front()->isa_name();
+
+  Result<Exit> outcome = Exit::success;
+  std::string last_loss;
+  protocol::Attachment::Events events;
+  events.attached = [&] {
+    last_loss.clear();
+    log::info("attached", {{"router", link->router.value}, {"node", key->node_id().value}});
+  };
+  events.lost = [&](const Error& why) {
+    if (why.message != last_loss) log::warning("not_connected", {{"reason", why.message}});
+    last_loss = why.message;  // dialling goes on; the same reason is said once
+  };
+  events.refused_for_good = [&](const Error& why) {
+    outcome = Error(why).context("the router refused this node");
+    executor.stop();
+  };
+
+  miner::MinerCore miner(executor, *key, borrowed(loaded->engines));
+  validator::ValidatorCore validator(executor, *key, borrowed(loaded->engines));
+  protocol::NodeWork& work =
+      options.role == protocol::Role::miner ? static_cast<protocol::NodeWork&>(miner) : validator;
+  protocol::Attachment attachment(executor, std::move(hello), work, std::move(events));
+  miner.bind(attachment);
+  validator.bind(attachment);
+
+  auto client = wire::NodeClient::dial(*link, *key, executor, attachment);
+  if (!client) return client.error();
+  attachment.bind(**client);
+  executor.on_signal([&](int) { executor.stop(); });
+  executor.run();
+
+  (*client)->stop();
+  log::info("stopped");
+  return outcome;
+}
+
+}  // namespace cortensor::app

@@ -1,0 +1,24 @@
+// The common life of `cortensor miner` and `cortensor validator`: key, engines, connection, Ctrl-C.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/command.h"
+#include "protocol/message.h"
+
+namespace cortensor::app {
+
+struct NodeOptions {
+  protocol::Role role = protocol::Role::miner;
+  std::string join;                 // a join link
+  std::vector<std::string> models;  // PATH or ID=PATH
+  std::string key_path;             // made on first use
+  std::string isa;
+  std::size_t threads = 0;
+  std::uint32_t slots = 8;
+};
+
+Result<Exit> run_node(const NodeOptions& options);
+
+}  // namespace cortensor::app

@@ -1,0 +1,238 @@
+#include "client/api_client.h"
+
+#include <nlohmann/json.hpp>
+
+#include "http/sse.h"
+
+namespace cortensor::client {
+namespace {
+
+using Json = nlohmann::json;
+
+ErrorKind kind_of(int status) {
+  switch (status) {
+    case 400:
+      return ErrorKind::invalid_input;
+    case 401:
+      return ErrorKind::unauthenticated;
+    case 402:
+      return ErrorKind::payment_required;
+    case 403:
+      return ErrorKind::forbidden;
+    case 404:
+      return ErrorKind::not_found;
+    case 409:
+      return ErrorKind::conflict;
+    case 429:
+      return ErrorKind::overloaded;
+    case 503:
+      return ErrorKind::unavailable;
+    case 504:
+      return ErrorKind::timed_out;
+    default:
+      return ErrorKind::internal;
+  }
+}
+
+Error error_of(int status, const std::string& body) {
+  const Json json = Json::parse(body, nullptr, false);
+  if (json.is_object() && json.contains("error") && json["error"].is_object() &&
+      json["error"].contains("message") && json["error"]["message"].is_string())
+    return fail(kind_of(status), json["error"]["message"].get<std::string>());
+  return fail(kind_of(status), "the router answered with status " + std::to_string(status));
+}
+
+// Fields of a router's answer; what is missing or of another type reads as nothing.
+template <class T>
+T field(const Json& json, const char* name, T otherwise = {}) {
+  if (!json.is_object()) return otherwise;
+  const auto at = json.find(name);
+  if (at == json.end()) return otherwise;
+  if constexpr (std::is_same_v<T, std::string>)
+    return at->is_string() ? at->get<std::string>() : otherwise;
+  else
+    return at->is_number() ? at->get<T>() : otherwise;
+}
+
+Result<Json> parse(const Result<std::string>& body) {
+  if (!body) return body.error();
+  Json json = Json::parse(*body, nullptr, false);
+  if (json.is_discarded()) return fail(ErrorKind::corrupt, "the router's answer is not JSON");
+  return json;
+}
+
+SessionRow session_from(const Json& json) {
+  SessionRow row;
+  row.id = field<std::string>(json, "id");
+  row.model = field<std::string>(json, "model");
+  row.state = field<std::string>(json, "state");
+  row.validation = json.contains("validation") ? field<std::string>(json["validation"], "level") : "";
+  row.budget = field<std::int64_t>(json, "budget_microcredits");
+  row.hold = field<std::int64_t>(json, "hold_microcredits");
+  row.spent = field<std::int64_t>(json, "spent_microcredits");
+  return row;
+}
+
+Result<SessionRow> session_from(const Result<std::string>& body) {
+  const auto json = parse(body);
+  if (!json) return json.error();
+  return session_from(*json);
+}
+
+const Json& data_of(const Json& json) {
+  static const Json none = Json::array();
+  return json.is_object() && json.contains("data") && json["data"].is_array() ? json["data"] : none;
+}
+
+// Takes what one event of a chat stream says into the outcome; yields its text.
+std::string take_event(const Json& event, ChatOutcome& outcome) {
+  std::string text;
+  if (event.contains("choices") && event["choices"].is_array() && !event["choices"].empty()) {
+    const Json& choice = event["choices"][0];
+    if (choice.contains("delta")) text = field<std::string>(choice["delta"], "content");
+    if (auto reason = field<std::string>(choice, "finish_reason"); !reason.empty())
+      outcome.finish_reason = reason;
+  }
+  if (event.contains("usage") && event["usage"].is_object()) {
+    outcome.prompt_tokens = field<std::int64_t>(event["usage"], "prompt_tokens");
+    outcome.completion_tokens = field<std::int64_t>(event["usage"], "completion_tokens");
+  }
+  if (event.contains("cortensor") && event["cortensor"].is_object()) {
+    const Json& proof = event["cortensor"];
+    outcome.verdict = field<std::string>(proof, "verdict");
+    outcome.cost = field<std::int64_t>(proof, "cost_microcredits");
+    if (proof.contains("receipts") && proof["receipts"].is_array())
+      for (const Json& id : proof["receipts"])
+        if (id.is_string()) outcome.receipts.push_back(id.get<std::string>());
+  }
+  outcome.text += text;
+  return text;
+}
+
+}  // namespace
+
+ApiClient::ApiClient(std::string base_url, std::string api_key, http::ClientOptions options)
+    : base_url_(std::move(base_url)), api_key_(std::move(api_key)), http_(std::move(options)) {}
+
+http::ClientRequest ApiClient::request(std::string method, const std::string& path, std::string body) const {
+  http::ClientRequest out;
+  out.method = std::move(method);
+  out.url = base_url_ + path;
+  if (!api_key_.empty()) out.headers.push_back({"Authorization", "Bearer " + api_key_});
+  if (!body.empty()) out.headers.push_back({"Content-Type", "application/json"});
+  out.body = std::move(body);
+  return out;
+}
+
+Result<std::string> ApiClient::call(const http::ClientRequest& wanted) {
+  auto response = http_.request(wanted);
+  if (!response) return response.error();
+  if (response->status / 100 != 2) return error_of(response->status, response->body);
+  return std::move(response->body);
+}
+
+Result<NodeCount> ApiClient::attached_nodes() {
+  const auto json = parse(call(request("GET", "/v1/nodes")));
+  if (!json) return json.error();
+  NodeCount count;
+  for (const Json& node : data_of(*json)) {
+    count.miners += field<std::string>(node, "role") == "miner";
+    count.validators += field<std::string>(node, "role") == "validator";
+  }
+  return count;
+}
+
+Result<std::vector<ModelRow>> ApiClient::models() {
+  const auto json = parse(call(request("GET", "/v1/models")));
+  if (!json) return json.error();
+  std::vector<ModelRow> rows;
+  for (const Json& model : data_of(*json)) {
+    static const Json none = Json::object();
+    const Json& more = model.contains("cortensor") ? model["cortensor"] : none;
+    rows.push_back({field<std::string>(model, "id"), field<std::string>(more, "quantisation"),
+                    field<std::int64_t>(more, "context_length"),
+                    field<std::int64_t>(more, "prompt_price_microcredits_per_million"),
+                    field<std::int64_t>(more, "completion_price_microcredits_per_million"),
+                    field<std::int64_t>(more, "miners")});
+  }
+  return rows;
+}
+
+Result<std::int64_t> ApiClient::balance() {
+  const auto json = parse(call(request("GET", "/v1/account")));
+  if (!json) return json.error();
+  return field<std::int64_t>(*json, "balance_microcredits");
+}
+
+Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
+  Json validation = {{"level", wanted.validation}};
+  if (wanted.validation == "spot") validation["probability"] = wanted.spot_probability;
+  if (wanted.validation == "quorum") {
+    validation["k"] = wanted.quorum_k;
+    validation["n"] = wanted.quorum_n;
+  }
+  const Json body = {{"model", wanted.model},
+                     {"budget_microcredits", wanted.budget},
+                     {"validation", validation},
+                     {"expires_in_seconds", wanted.expires_in_seconds}};
+  return session_from(call(request("POST", "/v1/sessions", body.dump())));
+}
+
+Result<std::vector<SessionRow>> ApiClient::sessions() {
+  const auto json = parse(call(request("GET", "/v1/sessions")));
+  if (!json) return json.error();
+  std::vector<SessionRow> rows;
+  for (const Json& session : data_of(*json)) rows.push_back(session_from(session));
+  return rows;
+}
+
+Result<SessionRow> ApiClient::session(const std::string& id) {
+  return session_from(call(request("GET", "/v1/sessions/" + id)));
+}
+
+Result<SessionRow> ApiClient::close_session(const std::string& id) {
+  return session_from(call(request("POST", "/v1/sessions/" + id + "/close", "{}")));
+}
+
+Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
+                                    const std::function<void(std::string_view)>& on_text) {
+  Json messages = Json::array();
+  for (const Message& message : wanted.messages)
+    messages.push_back({{"role", message.role}, {"content", message.content}});
+  Json body = {{"model", wanted.model},
+               {"messages", messages},
+               {"stream", true},
+               {"stream_options", {{"include_usage", true}}}};
+  if (!wanted.session.empty()) body["session"] = wanted.session;
+  if (wanted.temperature) body["temperature"] = *wanted.temperature;
+  if (wanted.seed) body["seed"] = *wanted.seed;
+  if (wanted.max_tokens > 0) body["max_tokens"] = wanted.max_tokens;
+
+  ChatOutcome outcome;
+  std::optional<Error> broken;
+  http::SseParser events;
+  const auto on_event = [&](const http::SseEvent& event) {
+    if (event.data == "[DONE]") return;
+    const Json json = Json::parse(event.data, nullptr, false);
+    if (json.is_object() && json.contains("error"))
+      broken = error_of(500, event.data);
+    else if (json.is_object())
+      if (const std::string text = take_event(json, outcome); !text.empty()) on_text(text);
+  };
+  auto response = http_.request_stream(
+      request("POST", "/v1/chat/completions", body.dump(-1, ' ', false, Json::error_handler_t::replace)),
+      [&](std::string_view chunk) {
+        if (const Status status = events.feed(chunk, on_event); !status) broken = status.error();
+        return !broken;
+      });
+  if (broken) return *broken;
+  if (!response) return response.error();
+  if (response->status / 100 != 2) return error_of(response->status, response->body);
+  return outcome;
+}
+
+Result<std::string> ApiClient::receipt(const std::string& id) {
+  return call(request("GET", "/v1/receipts/" + id));
+}
+
+}  // namespace cortensor::client

@@ -1,0 +1,92 @@
+// A client of a router's HTTP API, as the chat and session commands and the local network use it. Blocking.
+// Spec: docs/spec/http-api.md
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "http/client.h"
+
+namespace cortensor::client {
+
+struct ModelRow {
+  std::string id, quantisation;
+  std::int64_t context_length = 0, prompt_price = 0,
+               completion_price = 0;  // micro-credits per million tokens
+  std::int64_t miners = 0;            // attached now
+};
+
+struct NodeCount {
+  int miners = 0;
+  int validators = 0;
+};
+
+struct NewSession {
+  std::string model;
+  std::int64_t budget = 0;          // micro-credits
+  std::string validation = "full";  // none, spot, full, quorum
+  double spot_probability = 0.1;
+  std::uint32_t quorum_k = 2, quorum_n = 2;
+  std::uint32_t expires_in_seconds = 3600;
+};
+
+struct SessionRow {
+  std::string id, model, state, validation;
+  std::int64_t budget = 0, hold = 0, spent = 0;  // micro-credits
+};
+
+struct Message {
+  std::string role, content;
+};
+
+struct ChatRequest {
+  std::string model;
+  std::string session;  // empty: the router's implicit one
+  std::vector<Message> messages;
+  std::optional<double> temperature;
+  std::optional<std::uint64_t> seed;
+  std::uint32_t max_tokens = 0;  // 0: the router's default
+};
+
+// What the answer's last event says.
+struct ChatOutcome {
+  std::string text, finish_reason;
+  std::string verdict;  // "VALID", "INVALID", "INCONCLUSIVE", "UNCHECKED"
+  std::vector<std::string> receipts;
+  std::int64_t cost = 0;  // micro-credits
+  std::int64_t prompt_tokens = 0, completion_tokens = 0;
+};
+
+class ApiClient {
+ public:
+  ApiClient(std::string base_url, std::string api_key, http::ClientOptions options = {});
+
+  Result<NodeCount> attached_nodes();
+  Result<std::vector<ModelRow>> models();
+  Result<std::int64_t> balance();  // micro-credits
+  Result<SessionRow> create_session(const NewSession& wanted);
+  Result<std::vector<SessionRow>> sessions();
+  Result<SessionRow> session(const std::string& id);
+  Result<SessionRow> close_session(const std::string& id);
+  // Text goes to on_text as it arrives.
+  Result<ChatOutcome> chat(const ChatRequest& request, const std::function<void(std::string_view)>& on_text);
+  Result<std::string> receipt(const std::string& id);  // JSON, as `cortensor verify` reads it
+
+  // Ends the call in progress. Thread-safe.
+  void cancel() { http_.cancel(); }
+
+ private:
+  http::ClientRequest request(std::string method, const std::string& path, std::string body = {}) const;
+  // The body of a 2xx response; another status becomes the API's own error message.
+  Result<std::string> call(const http::ClientRequest& request);
+
+  std::string base_url_, api_key_;
+  http::Client http_;
+};
+
+}  // namespace cortensor::client

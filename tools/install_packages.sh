@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs the Debian packages that are missing. Usage: install_packages.sh run|test
+set -eu
+packages="g++ cmake ninja-build ccache libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libboost1.81-dev
+  nlohmann-json3-dev libcli11-dev libexpected-dev libssl-dev libsqlite3-dev pkg-config"
+if [ "$1" = test ]; then
+  packages="$packages libgtest-dev libgmock-dev libbenchmark-dev python3 clang libclang-rt-14-dev curl"
+  command -v node >/dev/null || packages="$packages nodejs"
+  command -v npm >/dev/null || packages="$packages npm"
+fi
+missing=
+for package in $packages; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+echo "Installing Debian packages:$missing"
+as_root=
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || { echo "Installing packages needs root or sudo." >&2; exit 1; }
+  as_root=sudo
+fi
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $as_root sh -c "apt-get update -q && apt-get install -q -y --no-install-recommends $missing" >/dev/null
