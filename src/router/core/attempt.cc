@@ -1,0 +1,101 @@
+#include "router/core/attempt.h"
+
+#include <limits>
+
+#include "protocol/canonical.h"
+
+namespace cortensor::router {
+namespace {
+
+Error violation(std::string message) {
+  return fail(ErrorKind::conflict, std::move(message));
+}
+
+constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
+
+}  // namespace
+
+Attempt::Attempt(AttemptId id, NodeId miner, protocol::LinkId link, std::vector<Step> given,
+                 const GenerationRequest& request, const engine::Tokenizer& tokenizer,
+                 std::uint32_t context_length, Clock::time_point now)
+    : id_(std::move(id)),
+      miner_(std::move(miner)),
+      link_(link),
+      given_(std::move(given)),
+      matcher_(request, tokenizer, context_length),
+      last_progress_(now) {}
+
+Status Attempt::take(const protocol::Steps& message, Clock::time_point now) {
+  if (commitment_) return violation("steps after the submission");
+  if (message.steps.empty()) return violation("a message without steps");
+  if (!message.logprobs.empty() && message.logprobs.size() != message.steps.size())
+    return violation("expected one log-probability per step");
+  if (!started_ && message.first == given_.size())
+    if (auto status = adopt_given(); !status) return status;
+  if (message.first != steps_.size())
+    return violation("expected steps from " + std::to_string(steps_.size()) + " on, found " +
+                     std::to_string(message.first));
+  for (std::size_t i = 0; i < message.steps.size(); ++i)
+    if (auto status = take_one(message.steps[i], message.logprobs.empty() ? kUnknown : message.logprobs[i]);
+        !status)
+      return status;
+  started_ = true;
+  last_progress_ = now;
+  if (steps_.size() > given_.size() && first_new_ == 0) {
+    first_new_ = steps_.size();
+    first_new_at_ = now;
+  }
+  return ok();
+}
+
+Status Attempt::adopt_given() {
+  started_ = true;
+  for (const Step& step : given_)
+    if (auto status = take_one(step, kUnknown); !status) return status;
+  return ok();
+}
+
+Status Attempt::take_one(const Step& step, float logprob) {
+  const std::size_t index = steps_.size();
+  if (ended_) return violation("a step after the answer's end at " + std::to_string(index));
+  if (index < given_.size()) {
+    if (step.token != given_[index].token)
+      return violation("another token than the one given at " + std::to_string(index));
+    contradicts_given_ |= step.digest != given_[index].digest;
+  }
+  ended_ = matcher_.feed(step.token);
+  merkle_.add(step.digest);
+  steps_.push_back(step);
+  logprobs_.push_back(logprob);
+  return ok();
+}
+
+Status Attempt::finish(const protocol::Commitment& made, std::uint32_t arithmetic_version,
+                       const Digest& model, const Digest& request) {
+  if (commitment_) return violation("a second submission");
+  if (!started_)
+    if (auto status = adopt_given(); !status) return status;
+  if (made.miner != miner_) return violation("the commitment names another miner");
+  if (!crypto::verify(miner_, protocol::signed_bytes(made), made.signature))
+    return violation("the commitment's signature is not the miner's");
+  if (made.arithmetic_version != arithmetic_version)
+    return violation("expected arithmetic version " + std::to_string(arithmetic_version) + ", found " +
+                     std::to_string(made.arithmetic_version));
+  if (made.attempt != id_) return violation("the commitment speaks of another attempt");
+  if (made.model != model) return violation("the commitment speaks of another model");
+  if (made.request != request) return violation("the commitment speaks of another request");
+  if (made.count != steps_.size())
+    return violation("the commitment covers " + std::to_string(made.count) + " positions, " +
+                     std::to_string(steps_.size()) + " were sent");
+  if (made.root != merkle_.root()) return violation("the commitment's root is not that of the steps sent");
+  commitment_ = made;
+  return ok();
+}
+
+std::optional<double> Attempt::tokens_per_second() const {
+  const double seconds = std::chrono::duration<double>(last_progress_ - first_new_at_).count();
+  if (first_new_ == 0 || steps_.size() < first_new_ + 4 || seconds <= 0) return std::nullopt;
+  return static_cast<double>(steps_.size() - first_new_) / seconds;
+}
+
+}  // namespace cortensor::router

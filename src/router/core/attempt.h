@@ -1,0 +1,74 @@
+// One miner's run of one choice, as the router sees it: the transcript so far, checked for form as it
+// arrives.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/generation.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/runtime/executor.h"
+#include "engine/text_stream.h"
+#include "engine/transcript.h"
+#include "protocol/link.h"
+#include "protocol/message.h"
+
+namespace cortensor::router {
+
+class Attempt {
+ public:
+  // `given`: steps made by an earlier miner that this one continues. `tokenizer` outlives the attempt.
+  Attempt(AttemptId id, NodeId miner, protocol::LinkId link, std::vector<Step> given,
+          const GenerationRequest& request, const engine::Tokenizer& tokenizer, std::uint32_t context_length,
+          Clock::time_point now);
+
+  // Takes the next steps. A continued attempt may begin at 0, recomputing what was given, or behind it.
+  // conflict: they do not follow on, go past the answer's end, or contradict a given token; the attempt is
+  // then of no more use.
+  Status take(const protocol::Steps& message, Clock::time_point now);
+
+  // Accepts the miner's final word when it speaks of exactly these steps and is signed by this miner.
+  // conflict: it does not. Whether the end it claims follows from the tokens is another question:
+  // false_end().
+  Status finish(const protocol::Commitment& made, std::uint32_t arithmetic_version, const Digest& model,
+                const Digest& request);
+
+  const AttemptId& id() const { return id_; }
+  const NodeId& miner() const { return miner_; }
+  protocol::LinkId link() const { return link_; }
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<float>& logprobs() const { return logprobs_; }  // one per step, or fewer; NaN: unknown
+  std::optional<FinishReason> ended() const { return ended_; }      // by the stop rule
+  Clock::time_point last_progress() const { return last_progress_; }
+  bool started() const { return started_; }
+  // A digest of a given position came out differently: one of the two miners is wrong.
+  bool contradicts_given() const { return contradicts_given_; }
+  // Decode speed seen from the first message of new steps to the last; none when too little was seen.
+  std::optional<double> tokens_per_second() const;
+  const std::optional<protocol::Commitment>& commitment() const { return commitment_; }  // once finished
+  bool false_end() const { return commitment_ && ended_ != commitment_->finish; }
+
+ private:
+  Status take_one(const Step& step, float logprob);
+  Status adopt_given();
+
+  AttemptId id_;
+  NodeId miner_;
+  protocol::LinkId link_;
+  std::vector<Step> given_;
+  std::vector<Step> steps_;
+  std::vector<float> logprobs_;
+  engine::MerkleRoot merkle_;
+  engine::StopMatcher matcher_;
+  std::optional<FinishReason> ended_;
+  std::optional<protocol::Commitment> commitment_;
+  bool started_ = false;
+  bool contradicts_given_ = false;
+  Clock::time_point last_progress_;
+  Clock::time_point first_new_at_;
+  std::size_t first_new_ = 0;  // steps there were after the first message of new ones
+};
+
+}  // namespace cortensor::router

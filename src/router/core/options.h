@@ -1,0 +1,44 @@
+// What the router's core is told from outside: versions, limits, times, and where its unpredictable numbers
+// come from.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/units.h"
+
+namespace cortensor::router {
+
+struct CoreOptions {
+  std::uint32_t arithmetic_version = 0;
+
+  // Choices that wait for a free miner; one more is refused as overloaded.
+  std::size_t max_queued = 256;
+  std::chrono::milliseconds queue_timeout{60'000};       // waiting for a free miner
+  std::chrono::milliseconds first_step_timeout{60'000};  // the prompt's prefill
+  std::chrono::milliseconds stall_timeout{15'000};  // between two steps, and from the last one to the end
+  std::chrono::milliseconds check_timeout{60'000};  // from the submission to a verdict
+  std::chrono::milliseconds heartbeat{5'000};       // a node silent for three of them is let go
+  std::chrono::milliseconds tick{200};
+  std::size_t max_attempts = 8;       // of one choice; after that the task fails
+  std::uint32_t strikes_allowed = 3;  // one more quarantines the node
+
+  // Receipts kept in memory: at most so many, with so many transcript positions in all.
+  std::size_t max_receipts = 4096;
+  std::size_t max_receipt_positions = 2'000'000;
+
+  // The session that a key without one gets.
+  Credits implicit_budget{kMicroPerCredit};
+  std::chrono::seconds implicit_lifetime{3600};
+  std::chrono::seconds max_session_lifetime{30 * 24 * 3600};
+
+  // Decide spot checks and name tasks. Tests put their own here.
+  std::function<std::uint64_t()> random;  // empty: crypto::random_u64
+  std::function<std::string(std::string_view prefix, int characters)>
+      make_name;  // empty: crypto::random_token
+};
+
+}  // namespace cortensor::router

@@ -1,0 +1,119 @@
+// A task: one request of a client, cut into choices that are answered, checked and paid one by one. The
+// values that go in and come out, and what the router remembers of one in between.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/generation.h"
+#include "base/ids.h"
+#include "base/runtime/executor.h"
+#include "base/units.h"
+#include "engine/text_stream.h"
+#include "ledger/types.h"
+#include "router/core/attempt.h"
+#include "router/core/catalogue.h"
+#include "router/core/settlement.h"
+
+namespace cortensor::router {
+
+// What a client asks for, checked against the model by check_request(). The session's rules decide on money
+// and checks.
+struct TaskSpec {
+  AccountId account;
+  ledger::Session session;
+  const ServedModel* model = nullptr;
+  std::vector<GenerationRequest> requests;  // one per choice, at least one
+  bool want_logprobs = false;
+  Clock::time_point received;  // when the request was parsed: the router's own time counts from there
+};
+
+// More of a choice's answer. The spans are borrowed for the call.
+struct Delta {
+  std::uint32_t choice = 0;
+  std::string_view text;
+  std::span<const Step> steps;
+  std::span<const float> logprobs;  // one per step; NaN where unknown
+};
+
+struct ChoiceResult {
+  FinishReason finish = FinishReason::stop;
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t completion_tokens = 0;
+  ledger::TaskOutcome outcome = ledger::TaskOutcome::unchecked;
+  std::string receipt;
+  Credits cost;
+  std::vector<NodeId> miners;  // who committed to the answer
+};
+
+struct TaskResult {
+  TaskId task;
+  SessionId session;
+  std::vector<ChoiceResult> choices;
+  Credits cost;
+};
+
+// How the client's side hears of its task, on the executor. Of on_done and on_failed exactly one is called,
+// last, unless the task is cancelled: then nothing is called any more.
+class TaskListener {
+ public:
+  virtual ~TaskListener() = default;
+  virtual void on_delta(const Delta& delta) = 0;
+  virtual void on_finish(std::uint32_t choice,
+                         FinishReason reason) = 0;  // the text is complete; the check follows
+  virtual void on_done(const TaskResult& result) = 0;
+  virtual void on_failed(const Error& error) = 0;
+};
+
+// One choice in progress.
+struct Choice {
+  enum class Phase : std::uint8_t { answering, checking, closed };
+
+  Choice(std::uint32_t at, GenerationRequest what, const ServedModel& model);
+
+  Attempt* find(const AttemptId& attempt);
+  Attempt* lead();  // whose steps the client sees; nullptr when the leader was lost
+  bool all_finished() const;
+
+  std::uint32_t index;
+  GenerationRequest request;
+  Digest request_digest;
+  Phase phase = Phase::answering;
+
+  // Answering.
+  std::uint32_t copies = 1;  // attempts wanted at the same time
+  std::vector<std::unique_ptr<Attempt>> attempts;
+  AttemptId lead_id;
+  std::vector<Step> delivered;  // what the client has been given, or holds back for text
+  engine::TextStream text;
+  std::set<NodeId> failed;  // miners that are not asked again
+  std::size_t started = 0;  // attempts so far
+  Clock::time_point waiting_since;
+  Clock::time_point not_before;  // after a miner was too busy
+
+  // Checking and after.
+  Clock::time_point check_deadline;
+  std::optional<protocol::LinkId> checker;  // the validator at work
+  std::set<NodeId> checkers_tried;
+  std::optional<FinishReason> finish;
+  Finding finding;
+};
+
+struct Task {
+  TaskId id;
+  TaskSpec spec;
+  std::shared_ptr<TaskListener> listener;  // shared with the HTTP side, whichever ends first
+  ledger::Price price;
+  Credits reserved;
+  std::vector<std::unique_ptr<Choice>> choices;
+  Clock::duration router_time{};  // spent in the router itself, without the model
+};
+
+}  // namespace cortensor::router

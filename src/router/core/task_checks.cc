@@ -1,0 +1,253 @@
+// The second half of a task: what to do with a complete answer, and the money.
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "crypto/random.h"
+#include "protocol/canonical.h"
+#include "router/core/task_table.h"
+
+namespace cortensor::router {
+namespace {
+
+using protocol::ValidationLevel;
+
+bool same_answer(const protocol::Commitment& a, const protocol::Commitment& b) {
+  return a.root == b.root && a.count == b.count && a.finish == b.finish;
+}
+
+}  // namespace
+
+// Every wanted attempt has submitted. Only now is it decided whether anyone checks.
+void TaskTable::conclude(Task& task, Choice& choice) {
+  const Attempt* lead = choice.lead();
+  if (lead == nullptr)
+    return fail_task(task.id,
+                     fail(ErrorKind::unavailable, "the miners disagree on the answer; nothing was charged"));
+  choice.phase = Choice::Phase::checking;
+  choice.finish = lead->commitment()->finish;
+  if (task.listener) {
+    // Text held back for an end that did not come.
+    if (lead->false_end())
+      if (const std::string rest = choice.text.flush(); !rest.empty())
+        task.listener->on_delta({choice.index, rest, {}, {}});
+    task.listener->on_finish(choice.index, *choice.finish);
+  }
+
+  const protocol::Commitment& delivered = *lead->commitment();
+  choice.finding.commitments = {delivered};
+  std::vector<const protocol::Commitment*> dissent;
+  for (const auto& attempt : choice.attempts) {
+    if (attempt.get() == lead) continue;
+    if (same_answer(*attempt->commitment(), delivered))
+      choice.finding.commitments.push_back(*attempt->commitment());
+    else
+      dissent.push_back(&*attempt->commitment());
+  }
+
+  const ledger::Validation& rules = task.spec.session.spec.validation;
+  const bool doubtful = lead->contradicts_given() || lead->false_end();
+  if (rules.level == ValidationLevel::quorum && !doubtful &&
+      choice.finding.commitments.size() >= rules.quorum_k) {
+    for (const protocol::Commitment* commitment : dissent)
+      context_.conduct.strike(commitment->miner, "outvoted in a quorum",
+                              protocol::commitment_digest(*commitment));
+    choice.finding.verdicts.push_back(own_verdict(choice, protocol::Method::quorum, protocol::Outcome::valid,
+                                                  std::to_string(choice.finding.commitments.size()) +
+                                                      " equal roots of " +
+                                                      std::to_string(choice.attempts.size())));
+    return close(task, choice, ledger::TaskOutcome::valid);
+  }
+  bool check = doubtful || !dissent.empty();
+  switch (rules.level) {
+    case ValidationLevel::none:
+      break;
+    case ValidationLevel::spot: {
+      const std::uint64_t drawn = context_.options.random ? context_.options.random() : crypto::random_u64();
+      check |= drawn % ledger::kMillion < rules.spot_ppm;
+      break;
+    }
+    case ValidationLevel::full:
+    case ValidationLevel::quorum:
+      check = true;
+  }
+  if (!check) return close(task, choice, ledger::TaskOutcome::unchecked);
+  begin_check(task, choice);
+}
+
+void TaskTable::begin_check(Task& task, Choice& choice) {
+  choice.check_deadline = context_.executor.now() + context_.options.check_timeout;
+  const bool asked_for = task.spec.session.spec.validation.level != ValidationLevel::none;
+  const Digest& weights = task.spec.model->manifest.weights;
+  if (!asked_for && context_.nodes.count(protocol::Role::validator, weights) == 0)
+    return give_up_check(task, choice, "no validator is attached");
+  unchecked_.push_back({task.id, choice.index});
+  pump();
+}
+
+bool TaskTable::start_check(Task& task, Choice& choice) {
+  const Digest& weights = task.spec.model->manifest.weights;
+  std::set<NodeId> except = choice.checkers_tried;
+  for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
+  AttachedNode* node = context_.nodes.choose_validator(weights, except);
+  if (node == nullptr) return false;
+  ++node->busy;
+  choice.checker = node->link;
+  choice.checkers_tried.insert(node->id);
+  const Attempt& lead = *choice.lead();
+  context_.links.send(node->link, protocol::Check{weights, choice.request, lead.steps(), *lead.commitment()});
+  return true;
+}
+
+void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResult& message) {
+  const AttachedNode* node = context_.nodes.find(link);
+  const auto place = places_.find(message.attempt);
+  if (node == nullptr || place == places_.end()) return;
+  const auto at = find(place->second);
+  if (!at || at->choice->phase != Choice::Phase::checking || at->choice->checker != link) return;
+  Task& task = *at->task;
+  Choice& choice = *at->choice;
+  const NodeId validator = node->id;
+  const protocol::Verdict& verdict = message.verdict;
+  const Digest judged = protocol::commitment_digest(choice.finding.commitments.front());
+  free_slot(link);
+  choice.checker.reset();
+
+  const bool genuine = message.attempt == choice.lead_id && verdict.validator == validator &&
+                       verdict.method == protocol::Method::replay && verdict.commitment == judged &&
+                       crypto::verify(validator, protocol::signed_bytes(verdict), verdict.signature);
+  const bool absurd = choice.lead()->false_end() && verdict.outcome == protocol::Outcome::valid;
+  if (!genuine || absurd) {
+    context_.conduct.strike(validator,
+                            genuine ? "a false end was found valid" : "a verdict that is not its own");
+    unchecked_.push_front({task.id, choice.index});
+    return pump();
+  }
+  choice.finding.verdicts.push_back(verdict);
+  switch (verdict.outcome) {
+    case protocol::Outcome::valid:
+      for (const auto& attempt : choice.attempts)
+        if (!same_answer(*attempt->commitment(), *choice.lead()->commitment()))
+          context_.conduct.quarantine(attempt->miner(), "its answer differs from one found valid",
+                                      protocol::commitment_digest(*attempt->commitment()));
+      return close(task, choice, ledger::TaskOutcome::valid);
+    case protocol::Outcome::invalid:
+      for (const protocol::Commitment& commitment : choice.finding.commitments)
+        context_.conduct.quarantine(
+            commitment.miner, "an answer found invalid at position " + std::to_string(verdict.first_wrong),
+            protocol::commitment_digest(commitment));
+      return close(task, choice, ledger::TaskOutcome::invalid);
+    case protocol::Outcome::inconclusive:
+      return close(task, choice, ledger::TaskOutcome::inconclusive);
+  }
+}
+
+void TaskTable::give_up_check(Task& task, Choice& choice, std::string_view reason) {
+  if (choice.checker) {
+    free_slot(*choice.checker);
+    context_.links.send(*choice.checker, protocol::Cancel{choice.lead_id});
+    choice.checker.reset();
+  }
+  if (choice.lead()->false_end())
+    return fail_task(task.id,
+                     fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged"));
+  choice.finding.verdicts.push_back(
+      own_verdict(choice, protocol::Method::replay, protocol::Outcome::inconclusive, reason));
+  close(task, choice, ledger::TaskOutcome::inconclusive);
+}
+
+protocol::Verdict TaskTable::own_verdict(const Choice& choice, protocol::Method method,
+                                         protocol::Outcome outcome, std::string_view reason) const {
+  protocol::Verdict verdict;
+  verdict.commitment = protocol::commitment_digest(choice.finding.commitments.front());
+  verdict.method = method;
+  verdict.outcome = outcome;
+  verdict.reason = reason;
+  verdict.validator = context_.key.node_id();
+  verdict.signature = context_.key.sign(protocol::signed_bytes(verdict));
+  return verdict;
+}
+
+void TaskTable::close(Task& task, Choice& choice, ledger::TaskOutcome outcome) {
+  choice.phase = Choice::Phase::closed;
+  choice.finding.outcome = outcome;
+  metrics::counter("cortensor_router_verdicts_total", "Answers by what checking them found",
+                   "outcome=\"" + std::string(ledger::to_string(outcome)) + "\"")
+      .add();
+  log::info("choice_closed",
+            {{"task", task.id.value}, {"choice", choice.index}, {"outcome", ledger::to_string(outcome)}});
+  const auto closed = [](const auto& one) { return one->phase == Choice::Phase::closed; };
+  if (!std::all_of(task.choices.begin(), task.choices.end(), closed)) return;
+
+  const Clock::time_point began = context_.executor.now();
+  auto result = settle(task);
+  if (!result) {
+    log::error("task_not_settled", {{"task", task.id.value}, {"error", result.error().message}});
+    return fail_task(task.id, std::move(result).error());
+  }
+  const std::unique_ptr<Task> ended = remove(task.id);
+  if (ended->listener) ended->listener->on_done(*result);
+  const Clock::duration spent = ended->router_time + (context_.executor.now() - began);
+  metrics::histogram("cortensor_router_overhead_seconds",
+                     "Time a request spends in the router, without the model")
+      .observe_seconds(std::chrono::duration<double>(spent).count());
+  metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"done\"").add();
+  pump();
+}
+
+Result<TaskResult> TaskTable::settle(Task& task) {
+  TaskResult result;
+  result.task = task.id;
+  result.session = task.spec.session.id;
+  for (const auto& choice : task.choices) {
+    auto one = settle(task, *choice);
+    if (!one) return std::move(one).error();
+    result.cost += one->cost;
+    result.choices.push_back(std::move(*one));
+  }
+  return result;
+}
+
+Result<ChoiceResult> TaskTable::settle(Task& task, Choice& choice) {
+  const WallTime now = context_.executor.wall_now();
+  const Attempt& lead = *choice.lead();
+  const ledger::Usage usage{choice.request.prompt.size(), lead.steps().size()};
+  auto bill = make_bill(task.price, usage, choice.finding, context_.key.node_id());
+  if (!bill) return std::move(bill).error();
+
+  ChoiceResult result;
+  result.finish = *choice.finish;
+  result.prompt_tokens = bill->prompt_tokens;
+  result.completion_tokens = bill->completion_tokens;
+  result.outcome = choice.finding.outcome;
+  result.receipt = name("rcpt_");
+  result.cost = Credits{bill->total};
+  for (const protocol::Commitment& commitment : choice.finding.commitments)
+    result.miners.push_back(commitment.miner);
+
+  ReceiptParts parts;
+  parts.id = result.receipt;
+  parts.issued = now;
+  parts.session = task.spec.session.id;
+  parts.task = task.id;
+  parts.choice = choice.index;
+  parts.level = task.spec.session.spec.validation.level;
+  parts.model = task.spec.model->manifest;
+  parts.request = choice.request;
+  parts.steps = lead.steps();
+  const ledger::TaskOutcome outcome = choice.finding.outcome;
+  protocol::Receipt receipt =
+      make_receipt(std::move(parts), std::move(choice.finding), std::move(*bill), context_.key);
+  ledger::Settlement settlement{task.id,
+                                choice.index,
+                                task.spec.session.id,
+                                receipt.bill.payments,
+                                usage,
+                                outcome,
+                                protocol::receipt_digest(receipt)};
+  if (auto status = context_.ledger.settle_task(settlement, now); !status) return status.error();
+  context_.receipts.add(task.spec.account, std::move(receipt));
+  return result;
+}
+
+}  // namespace cortensor::router

@@ -1,0 +1,429 @@
+#include "router/core/task_table.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "crypto/random.h"
+#include "protocol/canonical.h"
+
+namespace cortensor::router {
+namespace {
+
+// Before a miner that was too busy is asked again, per attempt so far.
+constexpr std::chrono::milliseconds kBusyPause{100};
+
+}  // namespace
+
+std::uint32_t copies_of(const ledger::SessionSpec& session) {
+  return session.validation.level == protocol::ValidationLevel::quorum ? session.validation.quorum_n
+                                                                       : std::max(session.redundancy, 1u);
+}
+
+Result<Credits> worst_case(const ledger::SessionSpec& session, ledger::Price price,
+                           std::span<const GenerationRequest> requests) {
+  const std::uint32_t copies = copies_of(session);
+  const bool replay = session.validation.level != protocol::ValidationLevel::none || copies > 1;
+  Credits sum;
+  for (const GenerationRequest& request : requests) {
+    const auto cost = worst_case(price, request, copies, replay);
+    if (!cost) return cost.error();
+    auto more = add(sum, *cost);
+    if (!more) return std::move(more).error();
+    sum = *more;
+  }
+  return sum;
+}
+
+Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> listener) {
+  const ledger::SessionSpec& rules = spec.session.spec;
+  const protocol::ModelManifest& model = spec.model->manifest;
+  if (rules.model != model.id)
+    return fail(ErrorKind::invalid_input, "the session is for model " + rules.model + ", not " + model.id);
+  const auto price = context_.ledger.price(model.id);
+  if (!price) return price.error();
+  if ((rules.max_prompt_price && price->prompt > *rules.max_prompt_price) ||
+      (rules.max_completion_price && price->completion > *rules.max_completion_price))
+    return fail(ErrorKind::conflict, "model " + model.id + " now costs more than the session's limit");
+  const auto worst = worst_case(rules, *price, spec.requests);
+  if (!worst) return worst.error();
+
+  const std::size_t able = context_.nodes.count(protocol::Role::miner, model.weights);
+  const std::size_t needed =
+      rules.validation.level == protocol::ValidationLevel::quorum ? rules.validation.quorum_k : 1;
+  if (able < needed)
+    return fail(ErrorKind::unavailable, "model " + model.id + ": expected at least " +
+                                            std::to_string(needed) + " miner(s) with it, " +
+                                            std::to_string(able) + " are attached");
+  const std::size_t room = context_.options.max_queued + context_.nodes.free_slots(model.weights);
+  if (waiting_.size() + spec.requests.size() > room)
+    return fail(ErrorKind::overloaded, "all miners are busy and " + std::to_string(waiting_.size()) +
+                                           " answers wait already; try again later");
+  if (auto status = context_.sessions.reserve(spec.session.id, *worst, context_.executor.wall_now()); !status)
+    return status.error();
+
+  auto task = std::make_unique<Task>();
+  task->id = TaskId(name("task_"));
+  task->listener = std::move(listener);
+  task->price = *price;
+  task->reserved = *worst;
+  const std::uint32_t copies = std::min<std::uint32_t>(copies_of(rules), static_cast<std::uint32_t>(able));
+  for (std::uint32_t i = 0; i < spec.requests.size(); ++i) {
+    auto choice = std::make_unique<Choice>(i, std::move(spec.requests[i]), *spec.model);
+    choice->copies = copies;
+    task->choices.push_back(std::move(choice));
+  }
+  spec.requests.clear();
+  const Clock::time_point received = spec.received;
+  task->spec = std::move(spec);
+  Task& placed = *tasks_.emplace(task->id, std::move(task)).first->second;
+  for (const auto& choice : placed.choices) wait_for_miner(placed, *choice, false);
+  pump();
+  placed.router_time += context_.executor.now() - received;
+  return placed.id;
+}
+
+void TaskTable::cancel(const TaskId& id) {
+  Task* task = find(id);
+  if (task == nullptr) return;
+  const bool answered = std::all_of(task->choices.begin(), task->choices.end(), [](const auto& choice) {
+    return choice->phase != Choice::Phase::answering;
+  });
+  if (answered) {
+    task->listener.reset();
+    return;
+  }
+  metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"cancelled\"").add();
+  remove(id);
+  pump();
+}
+
+void TaskTable::wait_for_miner(const Task& task, Choice& choice, bool first) {
+  const Place place{task.id, choice.index};
+  if (std::find(waiting_.begin(), waiting_.end(), place) != waiting_.end()) return;
+  choice.waiting_since = context_.executor.now();
+  first ? waiting_.push_front(place) : waiting_.push_back(place);
+}
+
+void TaskTable::pump() {
+  const Clock::time_point now = context_.executor.now();
+  for (std::size_t i = 0; i < waiting_.size();) {
+    const auto found = find(waiting_[i]);
+    bool done = !found || found->choice->phase != Choice::Phase::answering;
+    while (!done && found->choice->not_before <= now && start_attempt(*found->task, *found->choice))
+      done = found->choice->attempts.size() >= found->choice->copies;
+    if (done)
+      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    else
+      ++i;
+  }
+  for (std::size_t i = 0; i < unchecked_.size();) {
+    const auto found = find(unchecked_[i]);
+    const bool done = !found || found->choice->phase != Choice::Phase::checking || found->choice->checker ||
+                      start_check(*found->task, *found->choice);
+    if (done)
+      unchecked_.erase(unchecked_.begin() + static_cast<std::ptrdiff_t>(i));
+    else
+      ++i;
+  }
+}
+
+bool TaskTable::start_attempt(Task& task, Choice& choice) {
+  const protocol::ModelManifest& model = task.spec.model->manifest;
+  std::set<NodeId> except = choice.failed;
+  for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
+  AttachedNode* node = context_.nodes.choose_miner(model.weights, except);
+  if (node == nullptr) return false;
+
+  const bool leads = choice.lead() == nullptr;
+  std::vector<Step> given = leads ? choice.delivered : std::vector<Step>{};
+  protocol::Assign assign;
+  assign.attempt = AttemptId(name("att_"));
+  assign.model = model.weights;
+  assign.request = choice.request;
+  for (const Step& step : given) assign.given.push_back(step.token);
+  assign.want_logprobs = task.spec.want_logprobs;
+
+  ++node->busy;
+  ++choice.started;
+  if (leads) choice.lead_id = assign.attempt;
+  places_[assign.attempt] = {task.id, choice.index};
+  choice.attempts.push_back(std::make_unique<Attempt>(assign.attempt, node->id, node->link, std::move(given),
+                                                      choice.request, task.spec.model->tokenizer,
+                                                      model.context_length, context_.executor.now()));
+  log::info("attempt_started", {{"task", task.id.value},
+                                {"choice", choice.index},
+                                {"attempt", assign.attempt.value},
+                                {"miner", node->id.value},
+                                {"given", assign.given.size()}});
+  context_.links.send(node->link, std::move(assign));
+  return true;
+}
+
+void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) {
+  const Clock::time_point began = context_.executor.now();
+  const auto at = find(link, message.attempt);
+  if (!at) return;
+  if (auto status = at->attempt->take(message, began); !status) return breach(*at, status.error());
+  if (at->choice->lead() == nullptr)
+    promote(*at->task, *at->choice);
+  else if (at->choice->lead() == at->attempt)
+    deliver(*at->task, *at->choice);
+  at->task->router_time += context_.executor.now() - began;
+}
+
+void TaskTable::deliver(Task& task, Choice& choice) {
+  const Attempt& lead = *choice.lead();
+  const std::size_t first = choice.delivered.size();
+  if (lead.steps().size() <= first) return;
+  std::string text;
+  for (std::size_t i = first; i < lead.steps().size(); ++i) {
+    text += choice.text.feed(lead.steps()[i].token).text;
+    choice.delivered.push_back(lead.steps()[i]);
+  }
+  metrics::counter("cortensor_router_tokens_total", "Tokens delivered to clients")
+      .add(lead.steps().size() - first);
+  if (task.listener)
+    task.listener->on_delta({choice.index, text, std::span(lead.steps()).subspan(first),
+                             std::span(lead.logprobs()).subspan(first)});
+}
+
+void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission& message) {
+  const Clock::time_point began = context_.executor.now();
+  const auto at = find(link, message.commitment.attempt);
+  if (!at) return;
+  Task& task = *at->task;
+  Choice& choice = *at->choice;
+  Attempt& attempt = *at->attempt;
+  const TaskId id = task.id;
+  const Digest& weights = task.spec.model->manifest.weights;
+  if (auto status = attempt.finish(message.commitment, context_.options.arithmetic_version, weights,
+                                   choice.request_digest);
+      !status)
+    return breach(*at, status.error());
+  free_slot(link);
+  if (AttachedNode* node = context_.nodes.find(link); node != nullptr)
+    if (const auto speed = attempt.tokens_per_second()) context_.nodes.measured(*node, weights, *speed);
+
+  // A signed end that the tokens do not bear out is proof enough. Only where nobody else could go on is the
+  // answer kept, for a validator to condemn.
+  if (attempt.false_end()) {
+    std::set<NodeId> except = choice.failed;
+    for (const auto& one : choice.attempts) except.insert(one->miner());
+    const bool replaceable = context_.nodes.count(protocol::Role::miner, weights, except) > 0;
+    if (replaceable || context_.nodes.count(protocol::Role::validator, weights, {attempt.miner()}) == 0) {
+      choice.failed.insert(attempt.miner());
+      context_.conduct.quarantine(attempt.miner(), "an answer that ends without a reason",
+                                  protocol::commitment_digest(message.commitment));
+      lose_attempt(*at, fail(ErrorKind::corrupt, "the answer ends without a reason"), false);
+      return;
+    }
+  }
+  if (choice.lead() == nullptr)
+    promote(task, choice);
+  else if (choice.lead() == &attempt)
+    deliver(task, choice);
+  if (choice.all_finished() && choice.attempts.size() >= choice.copies) conclude(task, choice);
+  pump();
+  if (Task* still = find(id); still != nullptr) still->router_time += context_.executor.now() - began;
+}
+
+void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::AttemptFailed& message) {
+  const auto at = find(link, message.attempt);
+  if (!at) return;
+  if (message.kind == ErrorKind::overloaded)
+    at->choice->not_before = context_.executor.now() + kBusyPause * static_cast<int>(at->choice->started);
+  else
+    at->choice->failed.insert(at->attempt->miner());
+  lose_attempt(*at, Error{message.kind, "the miner failed"}, false);
+}
+
+void TaskTable::breach(const Found& at, const Error& why) {
+  at.choice->failed.insert(at.attempt->miner());
+  context_.conduct.strike(at.attempt->miner(), why.message);
+  lose_attempt(at, why, true);
+}
+
+void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
+  Task& task = *at.task;
+  Choice& choice = *at.choice;
+  metrics::counter("cortensor_router_attempts_lost_total", "Attempts that ended without a submission").add();
+  log::warning("attempt_lost", {{"task", task.id.value},
+                                {"choice", choice.index},
+                                {"attempt", at.attempt->id().value},
+                                {"miner", at.attempt->miner().value},
+                                {"delivered", choice.delivered.size()},
+                                {"reason", why.message}});
+  drop_attempt(choice, *at.attempt, tell);
+  const bool has_lead = choice.lead() != nullptr || promote(task, choice);
+
+  std::set<NodeId> except = choice.failed;
+  for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
+  const Digest& weights = task.spec.model->manifest.weights;
+  const bool others = context_.nodes.count(protocol::Role::miner, weights, except) > 0;
+  const bool tired = choice.started >= context_.options.max_attempts;
+  if (has_lead && (tired || !others)) choice.copies = static_cast<std::uint32_t>(choice.attempts.size());
+  // Nobody attached is worth a wait, as nodes dial again; nobody but those that failed is not.
+  const bool hopeless =
+      !others && choice.attempts.empty() && context_.nodes.count(protocol::Role::miner, weights) > 0;
+  if (!has_lead && (tired || hopeless)) {
+    fail_task(task.id,
+              fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged"));
+    return;
+  }
+  if (choice.attempts.size() < choice.copies)
+    wait_for_miner(task, choice, true);
+  else if (choice.all_finished())
+    conclude(task, choice);
+  pump();
+}
+
+bool TaskTable::promote(Task& task, Choice& choice) {
+  for (const auto& attempt : choice.attempts) {
+    const std::vector<Step>& steps = attempt->steps();
+    const auto same = [](const Step& a, const Step& b) { return a.token == b.token; };
+    if (steps.size() < choice.delivered.size() ||
+        !std::equal(choice.delivered.begin(), choice.delivered.end(), steps.begin(), same))
+      continue;
+    choice.lead_id = attempt->id();
+    deliver(task, choice);
+    return true;
+  }
+  return false;
+}
+
+void TaskTable::drop_attempt(Choice& choice, const Attempt& attempt, bool tell) {
+  if (!attempt.commitment()) {
+    free_slot(attempt.link());
+    if (tell) context_.links.send(attempt.link(), protocol::Cancel{attempt.id()});
+  }
+  if (choice.lead_id == attempt.id()) choice.lead_id = {};
+  places_.erase(attempt.id());
+  std::erase_if(choice.attempts, [&](const auto& one) { return one.get() == &attempt; });
+}
+
+void TaskTable::free_slot(protocol::LinkId link) {
+  if (AttachedNode* node = context_.nodes.find(link); node != nullptr && node->busy > 0) --node->busy;
+}
+
+void TaskTable::on_node_gone(protocol::LinkId link) {
+  std::vector<AttemptId> lost;
+  for (const auto& [id, task] : tasks_)
+    for (const auto& choice : task->choices) {
+      for (const auto& attempt : choice->attempts)
+        if (attempt->link() == link && !attempt->commitment()) lost.push_back(attempt->id());
+      if (choice->checker == link) {
+        choice->checker.reset();
+        unchecked_.push_front({id, choice->index});
+      }
+    }
+  for (const AttemptId& id : lost)
+    if (const auto at = find(link, id))
+      lose_attempt(*at, fail(ErrorKind::unavailable, "the link closed"), false);
+  pump();
+}
+
+void TaskTable::tick() {
+  std::vector<Place> places;
+  for (const auto& [id, task] : tasks_)
+    for (const auto& choice : task->choices) places.push_back({id, choice->index});
+  for (const Place& place : places) check_times(place);
+  pump();
+}
+
+void TaskTable::check_times(const Place& place) {
+  const auto found = find(place);
+  if (!found) return;
+  Task& task = *found->task;
+  Choice& choice = *found->choice;
+  const Clock::time_point now = context_.executor.now();
+  const CoreOptions& options = context_.options;
+  if (choice.phase == Choice::Phase::checking && now >= choice.check_deadline)
+    return give_up_check(task, choice, "no validator reached a verdict in time");
+  if (choice.phase != Choice::Phase::answering) return;
+
+  for (const auto& attempt : choice.attempts) {
+    const auto limit = attempt->started() ? options.stall_timeout : options.first_step_timeout;
+    if (attempt->commitment() || now - attempt->last_progress() < limit) continue;
+    choice.failed.insert(attempt->miner());
+    return lose_attempt({&task, &choice, attempt.get()}, fail(ErrorKind::timed_out, "the miner stalled"),
+                        true);
+  }
+
+  if (choice.attempts.size() >= choice.copies) return;
+  const bool attached = context_.nodes.count(protocol::Role::miner, task.spec.model->manifest.weights) > 0;
+  if (now - choice.waiting_since < (attached ? options.queue_timeout : options.stall_timeout)) return;
+  if (choice.lead() != nullptr) {
+    choice.copies = static_cast<std::uint32_t>(choice.attempts.size());
+    if (choice.all_finished()) conclude(task, choice);
+  } else {
+    fail_task(task.id, attached
+                           ? fail(ErrorKind::overloaded, "no miner became free in time; nothing was charged")
+                           : fail(ErrorKind::unavailable, "all miners have left; nothing was charged"));
+  }
+}
+
+void TaskTable::abandon_all(const Error& why) {
+  while (!tasks_.empty()) fail_task(tasks_.begin()->first, why);
+}
+
+void TaskTable::fail_task(const TaskId& id, const Error& why) {
+  metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"failed\"").add();
+  log::warning("task_failed", {{"task", id.value}, {"kind", to_string(why.kind)}, {"reason", why.message}});
+  const Error told = why;
+  const std::unique_ptr<Task> task = remove(id);
+  if (task && task->listener) task->listener->on_failed(told);
+  pump();
+}
+
+std::unique_ptr<Task> TaskTable::remove(const TaskId& id) {
+  const auto found = tasks_.find(id);
+  if (found == tasks_.end()) return nullptr;
+  std::unique_ptr<Task> task = std::move(found->second);
+  tasks_.erase(found);
+  for (const auto& choice : task->choices) {
+    if (choice->checker) {
+      free_slot(*choice->checker);
+      context_.links.send(*choice->checker, protocol::Cancel{choice->lead_id});
+    }
+    while (!choice->attempts.empty()) drop_attempt(*choice, *choice->attempts.back(), true);
+  }
+  std::erase_if(waiting_, [&](const Place& place) { return place.task == task->id; });
+  std::erase_if(unchecked_, [&](const Place& place) { return place.task == task->id; });
+  context_.sessions.release(task->spec.session.id, task->reserved, context_.executor.wall_now());
+  return task;
+}
+
+Task* TaskTable::find(const TaskId& task) {
+  const auto found = tasks_.find(task);
+  return found == tasks_.end() ? nullptr : found->second.get();
+}
+
+std::optional<TaskTable::Found> TaskTable::find(const Place& place) {
+  Task* task = find(place.task);
+  if (task == nullptr) return std::nullopt;
+  return Found{task, task->choices[place.choice].get(), nullptr};
+}
+
+std::optional<TaskTable::Found> TaskTable::find(protocol::LinkId link, const AttemptId& attempt) {
+  const auto place = places_.find(attempt);
+  if (place == places_.end()) return std::nullopt;  // ended or cancelled meanwhile
+  auto found = find(place->second);
+  if (!found) return std::nullopt;
+  found->attempt = found->choice->find(attempt);
+  if (found->attempt == nullptr) return std::nullopt;
+  const bool own = found->attempt->link() == link;
+  if (own && !found->attempt->commitment()) return found;
+  if (const AttachedNode* node = context_.nodes.find(link); node != nullptr)
+    context_.conduct.strike(
+        NodeId(node->id), own ? "a message after the submission" : "a message about another node's attempt");
+  return std::nullopt;
+}
+
+std::string TaskTable::name(std::string_view prefix) const {
+  constexpr int kCharacters = 22;
+  return context_.options.make_name ? context_.options.make_name(prefix, kCharacters)
+                                    : crypto::random_token(prefix, kCharacters);
+}
+
+}  // namespace cortensor::router

@@ -1,0 +1,135 @@
+// The tasks in flight, as a state machine. Events come in (a client's request, a node's message, the clock),
+// state changes, messages to nodes and calls to listeners go out.
+//
+//   answering:  waits for a miner -> attempts run -> every wanted attempt has submitted
+//   checking:   waits for a validator -> replay runs -> verdict, or too late
+//   closed:     once all choices are, the task is settled in the ledger and done
+//
+// A lost attempt (link closed, failure, stall, breach of the protocol) is replaced by another miner's, which
+// gets the delivered tokens and goes on behind them. If a choice cannot be answered, the task fails as a
+// whole and costs nothing. Spec: docs/spec/http-api.md, 5.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/runtime/executor.h"
+#include "crypto/ed25519.h"
+#include "ledger/ledger.h"
+#include "protocol/link.h"
+#include "protocol/message.h"
+#include "router/core/conduct.h"
+#include "router/core/node_table.h"
+#include "router/core/options.h"
+#include "router/core/receipt_store.h"
+#include "router/core/session_book.h"
+#include "router/core/task.h"
+
+namespace cortensor::router {
+
+// What the tasks work with; all of it outlives the table.
+struct TaskContext {
+  const CoreOptions& options;
+  const crypto::PrivateKey& key;
+  Executor& executor;
+  ledger::Ledger& ledger;
+  protocol::RouterLinks& links;
+  NodeTable& nodes;
+  Conduct& conduct;
+  SessionBook& sessions;
+  ReceiptStore& receipts;
+};
+
+// How many attempts of a choice run at the same time in this session.
+std::uint32_t copies_of(const ledger::SessionSpec& session);
+// The most that these requests can cost in this session.
+Result<Credits> worst_case(const ledger::SessionSpec& session, ledger::Price price,
+                           std::span<const GenerationRequest> requests);
+
+class TaskTable {
+ public:
+  explicit TaskTable(TaskContext context) : context_(context) {}
+
+  // Reserves the worst case and starts. unavailable: no miner (or too few) could do it; overloaded: the queue
+  // is full; the errors of SessionBook::reserve.
+  Result<TaskId> submit(TaskSpec spec, std::shared_ptr<TaskListener> listener);
+  // The client has gone. What still runs is stopped, unpaid; an answer that only awaits its verdict is
+  // settled.
+  void cancel(const TaskId& task);
+
+  void on_steps(protocol::LinkId link, const protocol::Steps& message);
+  void on_submission(protocol::LinkId link, const protocol::Submission& message);
+  void on_attempt_failed(protocol::LinkId link, const protocol::AttemptFailed& message);
+  void on_check_result(protocol::LinkId link, const protocol::CheckResult& message);
+  void on_node_gone(protocol::LinkId link);
+
+  // Gives waiting work to free nodes.
+  void pump();
+  // Finds what took too long.
+  void tick();
+  // Fails what is in flight: the router stops.
+  void abandon_all(const Error& why);
+
+  std::size_t tasks() const { return tasks_.size(); }
+  std::size_t waiting() const { return waiting_.size(); }
+
+ private:
+  struct Place {
+    TaskId task;
+    std::uint32_t choice = 0;
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  struct Found {
+    Task* task = nullptr;
+    Choice* choice = nullptr;
+    Attempt* attempt = nullptr;
+  };
+
+  Task* find(const TaskId& task);
+  std::optional<Found> find(const Place& place);
+  // The attempt, when it runs on this link; a message of a stranger, or after the submission, is a strike.
+  std::optional<Found> find(protocol::LinkId link, const AttemptId& attempt);
+
+  // Answering (task_table.cc).
+  bool start_attempt(Task& task, Choice& choice);
+  void wait_for_miner(const Task& task, Choice& choice, bool first);
+  void deliver(Task& task, Choice& choice);
+  void drop_attempt(Choice& choice, const Attempt& attempt, bool tell);
+  void lose_attempt(const Found& at, const Error& why, bool tell);
+  void breach(const Found& at, const Error& why);
+  bool promote(Task& task, Choice& choice);
+  void free_slot(protocol::LinkId link);
+  void check_times(const Place& place);
+
+  // Checking and closing (task_checks.cc).
+  void conclude(Task& task, Choice& choice);
+  void begin_check(Task& task, Choice& choice);
+  bool start_check(Task& task, Choice& choice);
+  void give_up_check(Task& task, Choice& choice, std::string_view reason);
+  void close(Task& task, Choice& choice, ledger::TaskOutcome outcome);
+  Result<TaskResult> settle(Task& task);
+  Result<ChoiceResult> settle(Task& task, Choice& choice);
+  protocol::Verdict own_verdict(const Choice& choice, protocol::Method method, protocol::Outcome outcome,
+                                std::string_view reason) const;
+
+  // Ends (task_table.cc).
+  void fail_task(const TaskId& task, const Error& why);
+  std::unique_ptr<Task> remove(const TaskId& task);
+
+  std::string name(std::string_view prefix) const;
+
+  TaskContext context_;
+  std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
+  std::unordered_map<AttemptId, Place> places_;  // of running attempts and checks
+  std::deque<Place> waiting_;                    // choices that want a miner
+  std::deque<Place> unchecked_;                  // choices that want a validator
+};
+
+}  // namespace cortensor::router
