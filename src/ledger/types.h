@@ -29,8 +29,8 @@ inline constexpr std::size_t kMaxPayments = 256;      // of one settlement
 inline constexpr std::uint32_t kMillion = 1'000'000;  // a probability of 1, in parts per million
 // Of one deposit, budget or price: 10^9 credits.
 inline constexpr Credits kMaxAmount{1'000'000'000'000'000};
-// Of all money there is, so that no sum overflows.
-inline constexpr Credits kMaxSupply{4'000'000'000'000'000'000};
+// Of all money there is, 10^11 credits, so that no sum overflows.
+inline constexpr Credits kMaxSupply{100'000'000'000'000'000};
 
 // One column of the double-entry book: "external", "acct_…", "hold:sess_…" or "node:<64 hex>".
 using Book = Id<struct BookTag>;
