@@ -1,0 +1,75 @@
+// Spec: A1, A3, A4. The activation quantiser and the finiteness check of every instruction set, against
+// arith.
+#include <cmath>
+#include <limits>
+
+#include "arith/quantiser.h"
+#include "conformance/conformance.h"
+
+namespace cortensor::conformance {
+namespace {
+
+class A4 : public PerIsa {
+ protected:
+  void expect_exact(const std::vector<float>& x) {
+    const std::size_t blocks = (x.size() + 31) / 32;
+    std::vector<std::int8_t> q(blocks * 32, 99);
+    std::vector<float> scales(blocks);
+    std::vector<std::int32_t> sums(blocks);
+    const bool finite = kernels().quantise(x.data(), x.size(), q.data(), scales.data(), sums.data());
+
+    arith::QuantisedRow expected;
+    ASSERT_EQ(finite, arith::quantise_row(x, expected));
+    expected.q.resize(blocks * 32, 0);  // the kernel pads with zeros
+    ASSERT_EQ(q, expected.q);
+    ASSERT_TRUE(same_bits(expected.scale, scales));
+    for (std::size_t b = 0; b < blocks; ++b) {
+      int sum = 0;
+      for (std::size_t i = 0; i < 32; ++i) sum += q[b * 32 + i];
+      ASSERT_EQ(sum, sums[b]);
+    }
+  }
+};
+CORTENSOR_PER_ISA(A4);
+
+TEST_P(A4, AllKindsOfNumbersAndAllLengths) {
+  Random random(1);
+  for (const Kind kind : kKinds)
+    for (std::size_t n = 1; n <= 130; ++n) expect_exact(numbers(kind, n, random));
+}
+
+TEST_P(A4, AnyFiniteBitPattern) {
+  Random random(2);
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<float> x(64);
+    for (float& value : x) {
+      do {
+        value = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+      } while (!std::isfinite(value));
+    }
+    expect_exact(x);
+  }
+}
+
+TEST_P(A4, TiesRoundToEven) {
+  std::vector<float> x(32);
+  for (std::size_t i = 0; i < 32; ++i) x[i] = static_cast<float>(i) + 0.5f;
+  x[31] = 127.0f;
+  expect_exact(x);
+}
+
+TEST_P(A4, NonFiniteNumbersAreFoundWhereverTheyStand) {
+  for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN()}) {
+    for (std::size_t at = 0; at < 77; ++at) {
+      std::vector<float> x(77, 1.0f);
+      x[at] = bad;
+      expect_exact(x);
+      ASSERT_FALSE(kernels().all_finite(x.data(), x.size()));
+      ASSERT_TRUE(kernels().all_finite(x.data(), at));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cortensor::conformance

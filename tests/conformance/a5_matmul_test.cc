@@ -1,0 +1,178 @@
+// Spec: A2, A5, A6. Products of every weight type, shape remainder, batch size and thread count, against
+// arith.
+#include <cmath>
+#include <limits>
+
+#include "arith/matmul.h"
+#include "conformance/conformance.h"
+
+namespace cortensor::conformance {
+namespace {
+
+using arith::WeightType;
+using compute::Product;
+
+constexpr WeightType kTypes[] = {WeightType::f32, WeightType::f16, WeightType::bf16, WeightType::q8_0,
+                                 WeightType::q4_0};
+
+class A5 : public PerIsa {
+ protected:
+  void expect_exact(compute::Backend& backend, WeightType type, std::size_t rows, std::size_t cols,
+                    std::size_t tokens, Kind kind, Random& random) {
+    const Bytes file = weights(type, rows, cols, kind, random);
+    const auto matrix = backend.load(type, rows, cols, file);
+    ASSERT_TRUE(matrix) << matrix.error().message;
+    const std::vector<float> x = numbers(kind, tokens * cols, random);
+    std::vector<float> expected(tokens * rows), found(tokens * rows);
+    for (std::size_t t = 0; t < tokens; ++t)
+      ASSERT_TRUE(arith::matvec(type, file.data(), {&x[t * cols], cols}, {&expected[t * rows], rows}));
+
+    std::vector<std::uint8_t> failed(tokens);
+    const Product product{matrix->get(), found.data()};
+    backend.matmul(x.data(), tokens, {&product, 1}, failed);
+    ASSERT_TRUE(same_bits(expected, found))
+        << "type " << static_cast<int>(type) << ", " << rows << " x " << cols << ", tokens " << tokens
+        << ", kind " << static_cast<int>(kind);
+    ASSERT_EQ(failed, std::vector<std::uint8_t>(tokens));
+
+    const std::vector<float> before = numbers(Kind::ordinary, tokens * rows, random);
+    found = before;
+    const Product residual{matrix->get(), found.data(), true};
+    backend.matmul(x.data(), tokens, {&residual, 1}, failed);
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = before[i] + expected[i];
+    ASSERT_TRUE(same_bits(expected, found));
+  }
+};
+CORTENSOR_PER_ISA(A5);
+
+TEST_P(A5, EveryNumberOfBlocksAndTokens) {
+  Random random(5);
+  const auto backend = this->backend(1);
+  for (const WeightType type : {WeightType::q8_0, WeightType::q4_0})
+    for (std::size_t blocks = 1; blocks <= 35; ++blocks)
+      for (std::size_t tokens = 1; tokens <= 9; ++tokens)
+        expect_exact(*backend, type, 1 + random() % 40, blocks * 32, tokens, kKinds[random() % 6], random);
+}
+
+TEST_P(A5, EveryRemainderOfColumnsOfRegularWeights) {
+  Random random(6);
+  const auto backend = this->backend(1);
+  for (const WeightType type : {WeightType::f32, WeightType::f16, WeightType::bf16}) {
+    for (std::size_t cols = 1; cols <= 40; ++cols)
+      expect_exact(*backend, type, 1 + random() % 70, cols, 1 + random() % 9, kKinds[random() % 6], random);
+    for (const std::size_t cols : {511u, 512u, 513u, 1024u, 1100u})
+      for (std::size_t tokens = 1; tokens <= 9; ++tokens)
+        expect_exact(*backend, type, 1 + random() % 70, cols, tokens, kKinds[random() % 6], random);
+  }
+}
+
+TEST_P(A5, EveryRemainderOfRowsAndKindOfNumbers) {
+  Random random(7);
+  const auto backend = this->backend(1);
+  for (const WeightType type : kTypes)
+    for (const Kind kind : kKinds)
+      for (std::size_t rows = 1; rows <= 66; rows += 5)
+        expect_exact(*backend, type, rows, 96, 3, kind, random);
+}
+
+// Large enough that the work is split over the threads.
+TEST_P(A5, AnyNumberOfThreads) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
+    Random random(8);
+    const auto backend = this->backend(threads);
+    for (const WeightType type : kTypes)
+      for (const std::size_t tokens : {1u, 6u})
+        expect_exact(*backend, type, 523, 1056, tokens, Kind::ordinary, random);
+  }
+}
+
+// Several matrices of different types share one input.
+TEST_P(A5, ProductsThatShareAnInput) {
+  Random random(9);
+  const auto backend = this->backend(2);
+  constexpr std::size_t kCols = 256, kTokens = 5;
+  const std::vector<float> x = numbers(Kind::ordinary, kTokens * kCols, random);
+  std::vector<std::unique_ptr<compute::Matrix>> matrices;
+  std::vector<std::vector<float>> expected, found;
+  std::vector<Product> products;
+  for (std::size_t i = 0; i < 5; ++i) {
+    const std::size_t rows = 100 + 30 * i;
+    const Bytes file = weights(kTypes[i], rows, kCols, Kind::ordinary, random);
+    matrices.push_back(std::move(*backend->load(kTypes[i], rows, kCols, file)));
+    expected.emplace_back(kTokens * rows);
+    found.emplace_back(kTokens * rows);
+    for (std::size_t t = 0; t < kTokens; ++t)
+      arith::matvec(kTypes[i], file.data(), {&x[t * kCols], kCols}, {&expected[i][t * rows], rows});
+  }
+  for (std::size_t i = 0; i < 5; ++i) products.push_back({matrices[i].get(), found[i].data()});
+  std::vector<std::uint8_t> failed(kTokens);
+  backend->matmul(x.data(), kTokens, products, failed);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_TRUE(same_bits(expected[i], found[i])) << i;
+}
+
+// A row with a NaN or an infinity is marked; the rows beside it keep their bits.
+TEST_P(A5, NonFiniteRowsAreMarkedAndHarmNobody) {
+  Random random(10);
+  const auto backend = this->backend(2);
+  constexpr std::size_t kRows = 40, kCols = 64, kTokens = 6;
+  for (const WeightType type : kTypes) {
+    const Bytes file = weights(type, kRows, kCols, Kind::ordinary, random);
+    const auto matrix = backend->load(type, kRows, kCols, file);
+    std::vector<float> x = numbers(Kind::ordinary, kTokens * kCols, random);
+    x[1 * kCols + 63] = std::numeric_limits<float>::quiet_NaN();
+    x[4 * kCols] = -std::numeric_limits<float>::infinity();
+    std::vector<float> found(kTokens * kRows), expected(kRows);
+    std::vector<std::uint8_t> failed(kTokens);
+    const Product product{matrix->get(), found.data()};
+    backend->matmul(x.data(), kTokens, {&product, 1}, failed);
+    EXPECT_EQ(failed, (std::vector<std::uint8_t>{0, 1, 0, 0, 1, 0}));
+    for (const std::size_t t : {0u, 2u, 3u, 5u}) {
+      arith::matvec(type, file.data(), {&x[t * kCols], kCols}, expected);
+      EXPECT_TRUE(same_bits(expected, std::span(found).subspan(t * kRows, kRows)));
+    }
+  }
+}
+
+TEST_P(A5, RowsOfATableAreWidenedExactly) {
+  Random random(11);
+  const auto backend = this->backend(2);
+  for (const WeightType type : kTypes) {
+    constexpr std::size_t kRows = 70, kCols = 96;
+    const Bytes file = weights(type, kRows, kCols, Kind::wide, random);
+    const auto table = backend->load(type, kRows, kCols, file);
+    ASSERT_TRUE(table);
+    std::vector<std::uint32_t> ids(kRows);
+    for (auto& id : ids) id = static_cast<std::uint32_t>(random() % kRows);
+    std::vector<float> expected(kRows * kCols), found(kRows * kCols);
+    for (std::size_t t = 0; t < kRows; ++t)
+      arith::widen_row(type, file.data() + ids[t] * arith::row_bytes(type, kCols),
+                       {&expected[t * kCols], kCols});
+    backend->embed(**table, ids, found.data());
+    EXPECT_TRUE(same_bits(expected, found));
+  }
+}
+
+// A2.4 and the sizes that load() promises to check.
+TEST_P(A5, BadMatricesAreRefused) {
+  const auto backend = this->backend(1);
+  Random random(12);
+  for (const WeightType type : kTypes) {
+    Bytes file = weights(type, 4, 64, Kind::ordinary, random);
+    EXPECT_FALSE(backend->load(type, 5, 64, file));
+    EXPECT_FALSE(backend->load(type, 4, 32, file));
+    EXPECT_FALSE(backend->load(type, 0, 64, {}));
+    EXPECT_FALSE(backend->load(type, 4, 64, ByteView(file).first(file.size() - 1)));
+    const std::size_t last =
+        arith::is_quantised(type) ? 1 : arith::row_bytes(type, 1) - 1;  // top byte of a number
+    const std::size_t row = arith::row_bytes(type, 64);
+    file[3 * row + last] = 0x7f;
+    if (type == WeightType::f32 || type == WeightType::bf16) file[3 * row + last - 1] |= 0x80;
+    const auto loaded = backend->load(type, 4, 64, file);
+    ASSERT_FALSE(loaded);
+    EXPECT_EQ(loaded.error().kind, ErrorKind::corrupt);
+  }
+  EXPECT_FALSE(backend->load(WeightType::q8_0, 4, 48, Bytes(4 * 51)));
+}
+
+}  // namespace
+}  // namespace cortensor::conformance

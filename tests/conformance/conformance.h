@@ -1,0 +1,142 @@
+// What the conformance tests share: every instruction set as a test parameter, adversarial numbers, and
+// comparison of bits. There is no tolerance in this folder.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "arith/blocks.h"
+#include "base/bytes.h"
+#include "compute/backend.h"
+#include "compute/cpu/dispatch.h"
+
+namespace cortensor::conformance {
+
+using Random = std::mt19937;
+
+// A test that runs once per instruction set, and says so where the processor lacks one.
+class PerIsa : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    for (const auto* table : compute::available_kernels())
+      if (std::string(table->name) == GetParam()) kernels_ = table;
+    if (kernels_ == nullptr) GTEST_SKIP() << "this processor has no " << GetParam();
+  }
+  const compute::KernelTable& kernels() const { return *kernels_; }
+  std::unique_ptr<compute::Backend> backend(std::size_t threads) const {
+    auto made = compute::make_cpu_backend({threads, GetParam()});
+    if (!made) throw std::runtime_error(made.error().message);
+    return std::move(*made);
+  }
+
+ private:
+  const compute::KernelTable* kernels_ = nullptr;
+};
+
+#define CORTENSOR_PER_ISA(suite)                                                          \
+  INSTANTIATE_TEST_SUITE_P(EachIsa, suite, ::testing::Values("scalar", "avx2", "avx512"), \
+                           [](const auto& param) { return std::string(param.param); })
+
+// Kinds of numbers that have broken kernels before.
+enum class Kind { ordinary, wide, subnormal, zeros, cancelling, threshold };
+inline constexpr Kind kKinds[] = {Kind::ordinary, Kind::wide,       Kind::subnormal,
+                                  Kind::zeros,    Kind::cancelling, Kind::threshold};
+
+inline float number(Kind kind, std::size_t i, Random& random) {
+  const float u = std::uniform_real_distribution<float>(-1.0f, 1.0f)(random);
+  switch (kind) {
+    case Kind::ordinary:
+      return u;
+    case Kind::wide:
+      return std::ldexp(u, static_cast<int>(random() % 60) - 30);
+    case Kind::subnormal:
+      return random() % 4 == 0 ? u : std::ldexp(u, -130);
+    case Kind::zeros:
+      return random() % 3 == 0 ? u : (random() % 2 ? 0.0f : -0.0f);
+    case Kind::cancelling:
+      return (i % 2 ? -1e6f : 1e6f) + u;
+    case Kind::threshold:
+      return std::ldexp(u, random() % 2 ? -64 : -65);  // around the quantiser's 2^-64
+  }
+  return u;
+}
+
+inline std::vector<float> numbers(Kind kind, std::size_t n, Random& random) {
+  std::vector<float> v(n);
+  for (std::size_t i = 0; i < n; ++i) v[i] = number(kind, i, random);
+  return v;
+}
+
+// A binary16 scale: ordinary, negative, zero or subnormal.
+inline std::uint16_t any_scale(Random& random) {
+  switch (random() % 6) {
+    case 0:
+      return static_cast<std::uint16_t>(random() % 0x400);  // +0 and subnormals
+    case 1:
+      return static_cast<std::uint16_t>(0x8000 | random() % 0x400);  // -0 and negative subnormals
+    case 2:
+      return static_cast<std::uint16_t>(random() % 0x7c00);  // any finite
+    default:
+      return static_cast<std::uint16_t>(random() % 2 << 15 | (0x2000 + random() % 0x800));
+  }
+}
+
+// Rows of a model file. Every fourth quantised row holds -128 throughout.
+inline Bytes weights(arith::WeightType type, std::size_t rows, std::size_t cols, Kind kind, Random& random) {
+  const std::size_t stride = arith::row_bytes(type, cols);
+  Bytes bytes(rows * stride);
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::uint8_t* row = bytes.data() + r * stride;
+    for (std::size_t i = 0; i < cols; ++i) {
+      const float value = number(kind, i, random);
+      const auto wide = std::bit_cast<std::uint32_t>(value);
+      const auto half = static_cast<std::uint16_t>(wide >> 16), f16 = arith::f32_to_f16(value);
+      switch (type) {
+        case arith::WeightType::f32:
+          std::memcpy(row + i * 4, &wide, 4);
+          break;
+        case arith::WeightType::bf16:
+          std::memcpy(row + i * 2, &half, 2);
+          break;
+        case arith::WeightType::f16: {
+          const std::uint16_t finite = arith::is_finite_f16(f16) ? f16 : any_scale(random);
+          std::memcpy(row + i * 2, &finite, 2);
+          break;
+        }
+        default:
+          break;
+      }
+    }
+    if (!arith::is_quantised(type)) continue;
+    const std::size_t size =
+        type == arith::WeightType::q8_0 ? sizeof(arith::BlockQ8) : sizeof(arith::BlockQ4);
+    for (std::size_t at = 0; at < stride; at += size) {
+      const std::uint16_t scale = any_scale(random);
+      std::memcpy(row + at, &scale, 2);
+      for (std::size_t i = 2; i < size; ++i)
+        row[at + i] = r % 4 == 3 ? std::uint8_t{0x80} : static_cast<std::uint8_t>(random());
+    }
+  }
+  return bytes;
+}
+
+// Equal bits, or the index of the first difference.
+inline ::testing::AssertionResult same_bits(std::span<const float> expected, std::span<const float> found) {
+  if (expected.size() != found.size()) return ::testing::AssertionFailure() << "sizes differ";
+  if (std::memcmp(expected.data(), found.data(), expected.size_bytes()) == 0)
+    return ::testing::AssertionSuccess();
+  std::size_t i = 0;
+  while (std::bit_cast<std::uint32_t>(expected[i]) == std::bit_cast<std::uint32_t>(found[i])) ++i;
+  return ::testing::AssertionFailure()
+         << "at " << i << " expected " << std::hexfloat << expected[i] << ", found " << found[i];
+}
+
+}  // namespace cortensor::conformance
