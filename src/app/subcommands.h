@@ -16,5 +16,6 @@ void add_router(CLI::App& root);
 void add_miner(CLI::App& root);
 void add_validator(CLI::App& root);
 void add_account(CLI::App& root);
+void add_invite(CLI::App& root);
 
 }  // namespace cortensor::app

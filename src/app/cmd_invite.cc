@@ -1,0 +1,59 @@
+// cortensor invite: a join link for a miner or a validator, made by the router's operator.
+#include <chrono>
+#include <cstdio>
+
+#include "app/command.h"
+#include "app/subcommands.h"
+#include "crypto/ed25519.h"
+#include "ledger/sqlite_ledger.h"
+#include "protocol/join_link.h"
+
+namespace cortensor::app {
+namespace {
+
+struct Options {
+  std::string data, role = "miner", address;
+  std::uint32_t uses = 1, days = 7;
+};
+
+Result<Exit> invite(const Options& options) {
+  const auto key = crypto::PrivateKey::load_or_create(options.data + "/router.key");
+  if (!key) return key.error();
+  auto book = ledger::open_sqlite_ledger(options.data + "/ledger.sqlite");
+  if (!book) return book.error();
+  const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  const auto role = options.role == "miner" ? ledger::Role::miner : ledger::Role::validator;
+  const auto token =
+      (*book)->create_join_token(role, now + std::chrono::days(options.days), options.uses, now);
+  if (!token) return token.error();
+  // Parsing what was made checks the address as a node will read it.
+  const auto link = protocol::parse_join_link("cortensor://" + options.address + "/" + key->node_id().value +
+                                              "?token=" + *token);
+  if (!link) return link.error();
+  std::printf("%s\n", to_string(*link).c_str());
+  return Exit::success;
+}
+
+}  // namespace
+
+void add_invite(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = root.add_subcommand("invite", "Operator: make a join link for miners or validators");
+  command->add_option("--data", options->data, "the router's data folder")->required();
+  command->add_option("--address", options->address, "HOST:PORT at which nodes reach the router")->required();
+  command->add_option("--role", options->role)
+      ->check(CLI::IsMember({"miner", "validator"}))
+      ->capture_default_str();
+  command->add_option("--uses", options->uses, "how many nodes may join with it")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--days", options->days, "until it expires")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3650));
+  examples(
+      command,
+      "  cortensor invite --data /var/lib/cortensor --address router.example:7601 --role miner --uses 10");
+  run_with(command, [options] { return invite(*options); });
+}
+
+}  // namespace cortensor::app

@@ -1,0 +1,56 @@
+// Uses the official client the way its documentation shows; any difference from the real API would throw here.
+import assert from 'node:assert/strict';
+import OpenAI from 'openai';
+
+const client = new OpenAI();  // OPENAI_BASE_URL and OPENAI_API_KEY
+
+const models = [];
+for await (const model of client.models.list()) models.push(model.id);
+assert.equal(models.length, 1);
+const model = models[0];
+assert.equal((await client.models.retrieve(model)).id, model);
+
+const messages = [{role: 'user', content: 'Tell me a story about a brave rabbit.'}];
+const whole = await client.chat.completions.create({model, messages, temperature: 0, max_tokens: 40});
+assert.equal(whole.object, 'chat.completion');
+assert.equal(whole.choices[0].message.role, 'assistant');
+assert.ok(whole.choices[0].message.content.length > 20);
+assert.ok(['stop', 'length'].includes(whole.choices[0].finish_reason));
+assert.equal(whole.usage.total_tokens, whole.usage.prompt_tokens + whole.usage.completion_tokens);
+
+let streamed = '', usage, last;
+const stream = await client.chat.completions.create(
+  {model, messages, temperature: 0, max_tokens: 40, stream: true, stream_options: {include_usage: true}});
+for await (const chunk of stream) {
+  streamed += chunk.choices[0]?.delta?.content ?? '';
+  usage = chunk.usage ?? usage;
+  last = chunk;
+}
+assert.equal(streamed, whole.choices[0].message.content);
+assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
+assert.ok(last.cortensor.receipts.length === 1);
+
+const same = await Promise.all([1, 2].map(() => client.chat.completions.create(
+  {model, messages, temperature: 0.9, seed: 42, max_tokens: 30})));
+assert.equal(same[0].choices[0].message.content, same[1].choices[0].message.content);
+
+const several = await client.chat.completions.create({model, messages, temperature: 0.9, seed: 1, n: 3, max_tokens: 20});
+assert.equal(several.choices.length, 3);
+assert.deepEqual(several.choices.map((choice) => choice.index), [0, 1, 2]);
+
+const stopped = await client.chat.completions.create({model, messages, temperature: 0, max_tokens: 100, stop: ['.']});
+assert.equal(stopped.choices[0].finish_reason, 'stop');
+assert.ok(!stopped.choices[0].message.content.includes('.'));
+
+const logprobs = await client.chat.completions.create({model, messages, temperature: 0, max_tokens: 5, logprobs: true});
+assert.equal(logprobs.choices[0].logprobs.content.length, logprobs.usage.completion_tokens);
+assert.ok(logprobs.choices[0].logprobs.content.every((token) => token.logprob <= 0));
+
+const completion = await client.completions.create({model, prompt: 'Once upon a time', temperature: 0, max_tokens: 20});
+assert.equal(completion.object, 'text_completion');
+assert.ok(completion.choices[0].text.length > 10);
+
+await assert.rejects(client.chat.completions.create({model: 'nope', messages}), OpenAI.NotFoundError);
+await assert.rejects(client.chat.completions.create({model, messages, temperature: 9}), OpenAI.BadRequestError);
+await assert.rejects(new OpenAI({apiKey: 'wrong'}).models.list(), OpenAI.AuthenticationError);
+console.log('the openai package works');

@@ -1,0 +1,127 @@
+"""Honest answers are proven whatever the processor; every way of cheating at hand is caught, paid back and remembered."""
+import json
+import os
+import unittest
+
+from network import MODEL, MODEL_ID, MODELS, Network, chat, proof_of, text_of
+
+LIAR = os.environ["CORTENSOR_LYING_MINER"]
+STORY = "Tell me a story about a brave rabbit."
+
+
+class Honest(unittest.TestCase):
+    def test_every_instruction_set_gives_the_same_proven_answer(self):
+        with Network() as network:
+            network.add("validator", "validator", options=["--isa", "scalar"])
+            session = network.open_session("full")
+            texts = set()
+            for isa in ("scalar", "avx2"):
+                miner = network.add(f"miner-{isa}", options=["--isa", isa])
+                for temperature in (0, 0.8):
+                    events = network.stream(chat(STORY, session, temperature=temperature, max_tokens=60))
+                    self.assertEqual(proof_of(events)["verdict"], "VALID")
+                    texts.add((temperature, text_of(events)))
+                miner.process.terminate()
+                miner.process.wait(10)
+                network.nodes.remove(miner)
+            self.assertEqual(len(texts), 2)
+            network.audit()
+
+    def test_quorum_of_two_needs_no_validator_and_pays_both(self):
+        with Network() as network:
+            network.add("one", options=["--isa", "scalar"])
+            network.add("two")
+            session = network.open_session("quorum", k=2, n=2)
+            events = network.stream(chat(STORY, session, max_tokens=40))
+            proof = proof_of(events)
+            self.assertEqual(proof["verdict"], "VALID")
+            receipt = network.get("/v1/receipts/" + proof["receipts"][0])
+            self.assertEqual(len(receipt["commitments"]), 2)
+            self.assertEqual(receipt["commitments"][0]["root"], receipt["commitments"][1]["root"])
+            self.assertEqual(sum(p["kind"] == "miner" for p in receipt["bill"]["payments"]), 2)
+            network.audit()
+
+    def test_level_none_is_not_checked_and_spot_always_is_at_probability_one(self):
+        with Network() as network:
+            network.add("miner")
+            network.add("validator", "validator")
+            unchecked = network.stream(chat(STORY, network.open_session("none"), max_tokens=16))
+            self.assertEqual(proof_of(unchecked)["verdict"], "UNCHECKED")
+            checked = network.stream(chat(STORY, network.open_session("spot", probability=1), max_tokens=16))
+            self.assertEqual(proof_of(checked)["verdict"], "VALID")
+
+
+class Lying(unittest.TestCase):
+    def cheat(self, mode, models=None):
+        """A liar alone with a validator: the answer is INVALID, costs nothing, and the liar gets no more work."""
+        with Network() as network:
+            network.add("validator", "validator")
+            network.add("liar", program=LIAR, subcommand=False, options=["--lie", mode], models=models)
+            before = network.balance()
+            session = network.open_session("full")
+            events = network.stream(chat(STORY, session, max_tokens=60))
+            proof = proof_of(events)
+            self.assertEqual(proof["verdict"], "INVALID")
+            self.assertEqual(proof["cost_microcredits"], 0)
+            receipt = network.get("/v1/receipts/" + proof["receipts"][0])
+            self.assertEqual(receipt["bill"]["payments"], [])
+
+            # The liar is out: with nobody else there the next request is refused, with an honest miner it is served.
+            status, _, body = network.request("POST", "/v1/chat/completions", chat(STORY, session, max_tokens=8))
+            self.assertEqual(status, 503, body)
+            network.add("honest")
+            self.assertEqual(proof_of(network.stream(chat(STORY, session, max_tokens=60)))["verdict"], "VALID")
+            network.post(f"/v1/sessions/{session}/close", {})
+            self.assertLess(network.balance(), before)
+            network.audit()
+            return receipt["verdicts"][0]
+
+    def test_an_altered_token_is_caught_where_it_was_altered(self):
+        verdict = self.cheat("alter")
+        self.assertEqual(verdict["first_wrong"], 7)
+        self.assertIn("token", verdict["reason"])
+
+    def test_a_smaller_model_behind_a_larger_ones_name_is_caught_at_once(self):
+        verdict = self.cheat("downgrade", models=[str(MODELS / "llama-tales-26m.q4_0.gguf"), MODEL])
+        self.assertEqual(verdict["first_wrong"], 0)
+
+    def test_an_answer_cut_short_is_caught(self):
+        self.assertEqual(self.cheat("cut")["first_wrong"], 5)
+
+
+class Receipts(unittest.TestCase):
+    def test_a_receipt_verifies_at_home_and_a_tampered_one_says_what_is_wrong(self):
+        with Network() as network:
+            network.add("miner")
+            network.add("validator", "validator")
+            events = network.stream(chat(STORY, network.open_session("full"), max_tokens=40, temperature=0.9))
+            receipt = network.get("/v1/receipts/" + proof_of(events)["receipts"][0])
+            path = network.folder / "receipt.json"
+
+            def verify(changed, code):
+                path.write_text(json.dumps(changed))
+                return network.command("verify", str(path), "--model", MODEL, code=code)
+
+            self.assertIn("\nVALID", verify(receipt, 0))
+            token = json.loads(json.dumps(receipt))
+            token["transcript"][9]["token"] += 1
+            self.assertIn("answer position 9", verify(token, 3))
+            price = json.loads(json.dumps(receipt))
+            price["bill"]["total"] += 1
+            self.assertIn("add up to the total", verify(price, 3))
+            prompt = json.loads(json.dumps(receipt))
+            prompt["request"]["prompt"].append(1)
+            self.assertIn("the prompt or a parameter was changed", verify(prompt, 3))
+            verdict = json.loads(json.dumps(receipt))
+            verdict["verdicts"][0]["outcome"] = "INVALID"
+            self.assertIn("signature is not of validator", verify(verdict, 3))
+            self.assertIn("another model file", network.command(
+                "verify", str(path), "--model", str(MODELS / "llama-tales-26m.q4_0.gguf"), code=3))
+            # Another account's key gets nothing.
+            other = network.command("account", "--data", network.data, "create", "other").split()[-1]
+            status, _, _ = network.request("GET", "/v1/receipts/" + receipt["id"], key=other)
+            self.assertEqual(status, 404)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
