@@ -38,7 +38,8 @@ class ChatTemplate {
 
  private:
   explicit ChatTemplate(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
-  void append_header(std::string_view role, std::vector<TokenId>& out) const;
+  // A message's header and content, without its end.
+  void append_message_begin(std::string_view role, std::string_view content, std::vector<TokenId>& out) const;
 
   const Tokenizer* tokenizer_;
   TokenId bos_ = 0;

@@ -93,6 +93,8 @@ class TextStream {
   std::uint32_t tokens() const { return stop_.fed(); }
 
  private:
+  void deliver(std::size_t count, std::string& out);  // the first bytes of pending_
+
   const Tokenizer* tokenizer_;
   StopMatcher stop_;
   Utf8Stream utf8_;
