@@ -1,0 +1,162 @@
+// Claims: a miner sends steps in order as they are made, signs exactly what it sent, and answers every
+// assignment with a submission or a failure; attempts end with their connection. The engine and the link are
+// fakes.
+#include "miner/core/miner_core.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "../support/fake_engine.h"
+#include "../support/manual_executor.h"
+#include "protocol/canonical.h"
+
+namespace cortensor::miner {
+namespace {
+
+class RecordingLink final : public protocol::NodeLink {
+ public:
+  std::vector<protocol::NodeMessage> sent;
+  bool stopped = false;
+  void send(protocol::NodeMessage message) override { sent.push_back(std::move(message)); }
+  void stop() override { stopped = true; }
+
+  template <class T>
+  std::vector<T> all() const {
+    std::vector<T> out;
+    for (const auto& message : sent)
+      if (const T* found = std::get_if<T>(&message)) out.push_back(*found);
+    return out;
+  }
+};
+
+Step step(TokenId token) {
+  return {token, crypto::sha256(bytes_of(std::to_string(token)))};
+}
+
+class MinerCoreTest : public testing::Test {
+ protected:
+  MinerCoreTest() {
+    core.bind(attachment);
+    attachment.bind(link);
+    attachment.on_connected();
+    attachment.on_message(protocol::Welcome{NodeId("router"), 1000});
+  }
+
+  protocol::Assign assign(const std::string& id) {
+    protocol::Assign message;
+    message.attempt = AttemptId(id);
+    message.model = engine.info().weights_digest;
+    message.request.prompt = {1, 2};
+    message.request.max_tokens = 8;
+    return message;
+  }
+
+  FakeEngine engine;
+  ManualExecutor executor;
+  crypto::PrivateKey key = crypto::PrivateKey::generate();
+  RecordingLink link;
+  MinerCore core{executor, key, {&engine}};
+  protocol::Attachment attachment{executor, {}, core, {}};
+};
+
+TEST_F(MinerCoreTest, SendsStepsInOrderAndSignsWhatItSent) {
+  attachment.on_message(assign("a"));
+  ASSERT_EQ(engine.running.size(), 1u);
+  auto& run = engine.running.begin()->second;
+  EXPECT_EQ(core.busy_slots(), 1u);
+  run.callbacks.on_step(0, step(5), std::nullopt);
+  run.callbacks.on_step(1, step(6), std::nullopt);  // gathered with the first: one message
+  executor.run();
+  run.callbacks.on_step(2, step(7), std::nullopt);
+  const Digest root = crypto::sha256(bytes_of("root"));
+  run.callbacks.on_finish(FinishReason::length, root);
+  executor.run();
+
+  const auto steps = link.all<protocol::Steps>();
+  ASSERT_EQ(steps.size(), 2u);
+  EXPECT_EQ(steps[0].first, 0u);
+  EXPECT_EQ(steps[0].steps, (std::vector<Step>{step(5), step(6)}));
+  EXPECT_EQ(steps[1].first, 2u);
+  const auto submissions = link.all<protocol::Submission>();
+  ASSERT_EQ(submissions.size(), 1u);
+  const protocol::Commitment& commitment = submissions[0].commitment;
+  EXPECT_EQ(commitment.count, 3u);
+  EXPECT_EQ(commitment.root, root);
+  EXPECT_EQ(commitment.finish, FinishReason::length);
+  EXPECT_EQ(commitment.request, protocol::request_digest(engine.info().weights_digest, assign("a").request));
+  EXPECT_TRUE(crypto::verify(key.node_id(), protocol::signed_bytes(commitment), commitment.signature));
+  EXPECT_EQ(core.busy_slots(), 0u);
+}
+
+TEST_F(MinerCoreTest, SplitsMoreStepsThanOneMessageHolds) {
+  attachment.on_message(assign("a"));
+  const std::size_t count = protocol::kMaxStepsPerMessage + 5;
+  for (std::size_t i = 0; i < count; ++i)
+    engine.running.begin()->second.callbacks.on_step(i, step(static_cast<TokenId>(i)), -0.5);
+  executor.run();
+  const auto steps = link.all<protocol::Steps>();
+  ASSERT_EQ(steps.size(), 2u);
+  EXPECT_EQ(steps[1].first, protocol::kMaxStepsPerMessage);
+  EXPECT_EQ(steps[1].steps.size(), 5u);
+  EXPECT_EQ(steps[1].logprobs.size(), 5u);
+}
+
+TEST_F(MinerCoreTest, RefusesWhatItCannotRunAndSaysWhy) {
+  auto other = assign("a");
+  other.model[0] ^= 1;
+  attachment.on_message(other);
+  engine.refusal = fail(ErrorKind::overloaded, "no free sequence");
+  attachment.on_message(assign("b"));
+  const auto failures = link.all<protocol::AttemptFailed>();
+  ASSERT_EQ(failures.size(), 2u);
+  EXPECT_EQ(failures[0].kind, ErrorKind::not_found);
+  EXPECT_EQ(failures[1].kind, ErrorKind::overloaded);
+  EXPECT_EQ(failures[1].message, "no free sequence");
+  EXPECT_EQ(core.busy_slots(), 0u);
+}
+
+TEST_F(MinerCoreTest, ACancelledAttemptIsNeverHeardOfAgain) {
+  attachment.on_message(assign("a"));
+  attachment.on_message(protocol::Cancel{AttemptId("a")});
+  EXPECT_EQ(engine.cancelled.size(), 1u);
+  engine.running.begin()->second.callbacks.on_step(0, step(5), std::nullopt);
+  engine.running.begin()->second.callbacks.on_error(fail(ErrorKind::cancelled, "cancelled"));
+  executor.run();
+  EXPECT_TRUE(link.all<protocol::Steps>().empty());
+  EXPECT_TRUE(link.all<protocol::AttemptFailed>().empty());
+}
+
+TEST_F(MinerCoreTest, AttemptsEndWithTheirConnection) {
+  attachment.on_message(assign("a"));
+  attachment.on_disconnected(fail(ErrorKind::unavailable, "lost"));
+  EXPECT_EQ(engine.cancelled.size(), 1u);
+  EXPECT_EQ(core.busy_slots(), 0u);
+}
+
+TEST_F(MinerCoreTest, BeatsWhileAttachedAndHelpsNoRetryAgainstARefusalForGood) {
+  executor.advance(std::chrono::milliseconds(2500));
+  EXPECT_EQ(link.all<protocol::Heartbeat>().size(), 3u);
+  attachment.on_disconnected(fail(ErrorKind::unavailable, "lost"));
+  executor.advance(std::chrono::milliseconds(5000));
+  EXPECT_EQ(link.all<protocol::Heartbeat>().size(), 3u);
+
+  attachment.on_connected();
+  attachment.on_message(protocol::Refusal{ErrorKind::overloaded, "full"});
+  EXPECT_FALSE(link.stopped);
+  attachment.on_message(protocol::Refusal{ErrorKind::forbidden, "quarantined"});
+  EXPECT_TRUE(link.stopped);
+}
+
+TEST_F(MinerCoreTest, TheEngineMayCallAfterTheCoreIsGone) {
+  auto core_of_its_own = std::make_unique<MinerCore>(executor, key, std::vector<engine::Engine*>{&engine});
+  core_of_its_own->bind(attachment);
+  core_of_its_own->on_work(assign("late"));
+  core_of_its_own.reset();
+  engine.running.rbegin()->second.callbacks.on_step(0, step(5), std::nullopt);
+  engine.running.rbegin()->second.callbacks.on_finish(FinishReason::stop, {});
+  executor.run();
+  EXPECT_TRUE(link.all<protocol::Submission>().empty());
+}
+
+}  // namespace
+}  // namespace cortensor::miner
