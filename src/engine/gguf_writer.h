@@ -37,6 +37,8 @@ class GgufWriter {
   // All tensors are written: the file takes its name.
   Status finish();
 
+  // Of the whole file, known once everything is added.
+  std::uint64_t file_size() const { return header().size() + next_offset_; }
   // The whole file in memory; `data` is the bytes of each tensor, in order.
   Bytes to_bytes(std::span<const ByteView> data) const;
 

@@ -1,0 +1,161 @@
+// Claims: matrices become blocks near their weights, vectors and ragged matrices stay, metadata stays but for
+// the type; every run gives the same bytes; what can not be quantised is refused and leaves no file.
+#include "engine/quantize.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <iterator>
+
+#include "arith/philox.h"
+#include "arith/weight_quantiser.h"
+#include "engine/gguf_writer.h"
+#include "temporary_folder.h"
+
+namespace cortensor::engine {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<float> noise(std::size_t count, std::uint32_t stream) {
+  std::vector<float> values(count);
+  for (std::uint32_t i = 0; i < count; ++i)
+    values[i] =
+        static_cast<float>(static_cast<std::int32_t>(arith::philox({i, stream, 0, 0}, {9, 9})[0])) * 0x1p-31f;
+  return values;
+}
+
+struct Source {
+  std::vector<float> embedding = noise(64 * 8, 1), matrix = noise(96 * 5, 2), ragged = noise(20 * 3, 3),
+                     norm = noise(64, 4);
+
+  void write(const std::string& path) const {
+    GgufWriter writer;
+    writer.add_string("general.name", "test");
+    writer.add_u32("general.file_type", 0);
+    const auto add = [&](std::string_view name, std::vector<std::uint64_t> dims) {
+      writer.add_tensor(name, dims, TensorType::f32);
+    };
+    add("token_embd.weight", {64, 8});
+    add("blk.0.attn_q.weight", {96, 5});
+    add("ragged.weight", {20, 3});
+    add("output_norm.weight", {64});
+    ASSERT_TRUE(writer.begin(path));
+    for (const auto* data : {&embedding, &matrix, &ragged, &norm})
+      ASSERT_TRUE(writer.write({reinterpret_cast<const std::uint8_t*>(data->data()), data->size() * 4}));
+    ASSERT_TRUE(writer.finish());
+  }
+};
+
+std::vector<float> widened(const TensorInfo& tensor) {
+  std::vector<float> out(tensor.rows() * tensor.cols());
+  arith::widen_row(tensor.type, tensor.data.data(), out);
+  return out;
+}
+
+double relative_error(const std::vector<float>& exact, const std::vector<float>& found) {
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    error += std::pow(double{exact[i]} - double{found[i]}, 2);
+    size += std::pow(double{exact[i]}, 2);
+  }
+  return std::sqrt(error / size);
+}
+
+std::string read_all(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Quantize, MatricesBecomeBlocksAndTheRestStays) {
+  const TemporaryFolder folder;
+  const Source source;
+  source.write(folder.path("in"));
+  std::uint64_t last = 0, all = 0;
+  const auto report =
+      quantize_file(folder.path("in"), folder.path("out"), TensorType::q4_0,
+                    [&](std::uint64_t done, std::uint64_t total) { last = done, all = total; });
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->tensors_quantized, 2u);
+  EXPECT_EQ(report->tensors_kept, 2u);
+  EXPECT_EQ(last, all);
+  EXPECT_EQ(last, 4u * (512 + 480 + 60 + 64));
+
+  const auto file = GgufFile::open(folder.path("out"));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(report->bytes_out, file->bytes().size());
+  EXPECT_EQ(*file->get_u32("general.file_type"), 2u);
+  EXPECT_EQ(*file->get_u32("general.quantization_version"), 2u);
+  EXPECT_EQ(*file->get_string("general.name"), "test");
+  EXPECT_EQ(file->tensor("token_embd.weight")->type, TensorType::q8_0) << "the embedding keeps 8 bits";
+  EXPECT_EQ(file->tensor("blk.0.attn_q.weight")->type, TensorType::q4_0);
+  EXPECT_EQ(file->tensor("ragged.weight")->type, TensorType::f32);
+  EXPECT_LT(relative_error(source.embedding, widened(*file->tensor("token_embd.weight"))), 0.006);
+  EXPECT_LT(relative_error(source.matrix, widened(*file->tensor("blk.0.attn_q.weight"))), 0.09);
+  EXPECT_EQ(widened(*file->tensor("output_norm.weight")), source.norm);
+  EXPECT_TRUE(check_weights(*file));
+}
+
+TEST(Quantize, EveryRunGivesTheSameFile) {
+  const TemporaryFolder folder;
+  Source().write(folder.path("in"));
+  for (const char* name : {"a", "b"})
+    ASSERT_TRUE(quantize_file(folder.path("in"), folder.path(name), TensorType::q8_0));
+  EXPECT_EQ(read_all(folder.path("a")), read_all(folder.path("b")));
+  EXPECT_EQ(GgufFile::open(folder.path("a"))->tensor("blk.0.attn_q.weight")->type, TensorType::q8_0);
+}
+
+TEST(Quantize, WhatIsQuantisedAlreadyIsRefused) {
+  const TemporaryFolder folder;
+  Source().write(folder.path("in"));
+  ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("q8"), TensorType::q8_0));
+  const auto again = quantize_file(folder.path("q8"), folder.path("q4"), TensorType::q4_0);
+  EXPECT_EQ(again.error().kind, ErrorKind::invalid_input);
+  EXPECT_THAT(again.error().message, HasSubstr("token_embd.weight is quantised already"));
+  EXPECT_EQ(quantize_file(folder.path("in"), folder.path("x"), TensorType::f16).error().kind,
+            ErrorKind::invalid_input);
+  EXPECT_EQ(folder.entries(), 2u);
+}
+
+TEST(Quantize, WeightsThatDoNotFitAreRefusedByName) {
+  const TemporaryFolder folder;
+  for (const float bad : {1e9f, INFINITY, NAN}) {
+    Source source;
+    source.matrix[100] = bad;
+    source.write(folder.path("in"));
+    const auto report = quantize_file(folder.path("in"), folder.path("out"), TensorType::q4_0);
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().kind, ErrorKind::corrupt);
+    EXPECT_THAT(report.error().message, HasSubstr("tensor blk.0.attn_q.weight"));
+  }
+  Source source;
+  source.norm[3] = NAN;
+  source.write(folder.path("in"));
+  EXPECT_FALSE(quantize_file(folder.path("in"), folder.path("out"), TensorType::q4_0))
+      << "kept tensors are checked too";
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+// A limit on the size of files stands in for a full disk.
+TEST(Quantize, AFullDiskIsAnErrorAndLeavesNothing) {
+  const TemporaryFolder folder;
+  Source().write(folder.path("in"));
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit low{900, old.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  const auto report = quantize_file(folder.path("in"), folder.path("out"), TensorType::q8_0);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
+  std::signal(SIGXFSZ, old_handler);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, ErrorKind::unavailable);
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+}  // namespace
+}  // namespace cortensor::engine
