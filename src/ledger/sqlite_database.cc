@@ -118,10 +118,12 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
                                                  const std::string& vfs) {
   const std::string name = path.filename().string();
   // Made here, because SQLite would make it readable by all; its companions -wal and -shm take the mode over.
-  if (const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); file >= 0)
+  // A file that exists is not touched: closing it would drop the locks of this process's other connections.
+  if (const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); file >= 0)
     ::close(file);
-  else
-    return fail(ErrorKind::unavailable, "ledger " + name + ": cannot open the file: " + std::strerror(errno));
+  else if (errno != EEXIST)
+    return fail(ErrorKind::unavailable,
+                "ledger " + name + ": cannot create the file: " + std::strerror(errno));
 
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,

@@ -1,0 +1,395 @@
+// Claims about a store that is disturbed. A write that fails (disk full, I/O error), once or from then on,
+// gives a clear error and leaves the old state; a process that is killed at any write leaves the old state or
+// the new one; in every case the books are clean afterwards and the work can go on. Tried at every single
+// write of a scenario that opens, changes and closes a ledger. Processes that write at the same time do not
+// lose or double anything.
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <map>
+
+#include "fault_vfs.h"
+#include "ledger_fixture.h"
+
+namespace cortensor::ledger::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A scenario whose tokens depend on the step alone, so that a repeated step gives the same ids.
+class Scenario {
+ public:
+  static constexpr int kSteps = 9;
+
+  explicit Scenario(fs::path path) : path_(std::move(path)) {}
+
+  // Step 0 opens the file; the others change it.
+  Status run(int step) {
+    step_ = step;
+    if (step == 0) return open();
+    const AccountId account(token("acct_", 1)), unknown("acct_none");
+    const SessionId session(token("sess_", 4));
+    const auto pay = [&](std::string task, std::int64_t amount) {
+      return ledger_->settle_task(settlement_of(session, std::move(task),
+                                                {{Payment::Kind::miner, node_number(1), amount},
+                                                 {Payment::Kind::router, node_number(2), 5}}),
+                                  at(10));
+    };
+    switch (step) {
+      case 1:
+        return status_of(ledger_->create_account("ada", at(1)));
+      case 2:
+        return status_of(ledger_->deposit(account, {1000}, "money", at(2)));
+      case 3:
+        return ledger_->set_price("tales:q8_0", Price{});
+      case 4:
+        return status_of(ledger_->open_session(spec_for(account, {600}), at(3)));
+      case 5:
+        return pay("task_1", 95);
+      case 6:
+        return pay("task_2", 45);
+      case 7:
+        return ledger_->reverse_task(TaskId("task_1"), 0, "late proof", at(11));
+      default:
+        return status_of(ledger_->close_session(session, at(12)));
+    }
+  }
+  void close() { ledger_.reset(); }
+
+  // Everything of interest as one text.
+  static std::string snapshot(Ledger& ledger) {
+    std::string text;
+    const auto report = ledger.audit();
+    EXPECT_TRUE(report && report->clean()) << (report ? report->violation : report.error().message);
+    const auto accounts = ledger.list_accounts();
+    EXPECT_TRUE(accounts);
+    for (const Account& account : *accounts) {
+      text += account.id.value + "=" + to_string(account.balance) + ";";
+      const auto sessions = ledger.list_sessions(account.id);
+      for (const Session& session : *sessions) {
+        text += session.id.value + " " + std::string(to_string(session.state)) + " " +
+                to_string(session.hold) + ";";
+        const auto tasks = ledger.list_tasks(session.id);
+        for (const SettledTask& task : *tasks)
+          text += task.settlement.task.value + (task.reversed ? " reversed;" : ";");
+      }
+    }
+    text += ledger.price("tales:q8_0") ? "priced;" : "";
+    text += to_string(*ledger.balance(book_of(node_number(1))));
+    return text;
+  }
+  std::string snapshot() { return ledger_ ? snapshot(*ledger_) : ""; }
+
+ private:
+  template <class T>
+  static Status status_of(const Result<T>& result) {
+    if (!result) return result.error();
+    return ok();
+  }
+  static std::string token(std::string_view prefix, int step) {
+    return std::string(prefix) + std::to_string(step);
+  }
+
+  Status open() {
+    SqliteOptions options;
+    options.vfs = kFaultVfs;
+    options.token = [this](std::string_view prefix, int) { return token(prefix, step_); };
+    auto opened = open_sqlite_ledger(path_, std::move(options));
+    if (!opened) return opened.error();
+    ledger_ = *std::move(opened);
+    return ok();
+  }
+
+  fs::path path_;
+  std::unique_ptr<Ledger> ledger_;
+  int step_ = 0;
+};
+
+// The states after each step of an undisturbed run.
+std::vector<std::string> undisturbed() {
+  TemporaryFolder folder;
+  disarm();
+  Scenario scenario(folder / "ledger.db");
+  std::vector<std::string> states;
+  for (int step = 0; step < Scenario::kSteps; ++step) {
+    EXPECT_TRUE(scenario.run(step));
+    states.push_back(scenario.snapshot());
+  }
+  return states;
+}
+
+// For looking at a result quickly; the VFS is disarmed.
+SqliteOptions without_syncs() {
+  SqliteOptions options;
+  options.vfs = kFaultVfs;
+  return options;
+}
+
+// What a crash at this moment would leave: the files without the memory shared between processes.
+std::string state_after_crash(const fs::path& path, const fs::path& copy) {
+  for (const char* part : {"", "-wal", "-journal"}) {
+    std::error_code ignored;
+    fs::remove(copy.string() + part, ignored);
+    fs::copy_file(path.string() + part, copy.string() + part, ignored);
+  }
+  fs::remove(copy.string() + "-shm");
+  const auto ledger = must_open(copy, without_syncs());
+  return ledger ? Scenario::snapshot(*ledger) : "";
+}
+
+class FailingWrites : public ::testing::TestWithParam<Fault> {};
+INSTANTIATE_TEST_SUITE_P(Faults, FailingWrites,
+                         ::testing::Values(Fault::disk_full_once, Fault::disk_full_forever,
+                                           Fault::io_error_once, Fault::io_error_forever));
+
+TEST_P(FailingWrites, LeaveTheOldStateAndAClearError) {
+  const std::vector<std::string> states = undisturbed();
+  const bool full = GetParam() == Fault::disk_full_once || GetParam() == Fault::disk_full_forever;
+  int errors = 0;
+  for (int n = 1;; ++n) {
+    SCOPED_TRACE("write " + std::to_string(n));
+    TemporaryFolder folder;
+    const fs::path path = folder / "ledger.db";
+    Scenario scenario(path);
+    arm(GetParam(), n);
+    bool reached = false;
+    for (int step = 0; step < Scenario::kSteps; ++step) {
+      SCOPED_TRACE("step " + std::to_string(step));
+      const Status status = scenario.run(step);
+      if (status) continue;
+      ++errors;
+      reached = fault_happened();
+      EXPECT_TRUE(reached);
+      EXPECT_EQ(to_string(status.error().kind), "unavailable") << status.error().message;
+      if (full) {
+        EXPECT_NE(status.error().message.find("disk full"), std::string::npos) << status.error().message;
+      }
+      disarm();  // there is room again
+      const std::string before = step == 0 ? states[0] : states[static_cast<std::size_t>(step) - 1];
+      const std::string crashed = state_after_crash(path, folder / "crashed.db");
+      EXPECT_TRUE(crashed == before || crashed == states[static_cast<std::size_t>(step)]) << crashed;
+      if (step > 0) {
+        EXPECT_EQ(scenario.snapshot(), before);
+      }
+      const Status again = scenario.run(step);
+      EXPECT_TRUE(again) << again.error().message;
+    }
+    scenario.close();
+    reached = reached || fault_happened();
+    disarm();
+    EXPECT_EQ(state_after_crash(path, folder / "closed.db"), states.back());
+    if (::testing::Test::HasFailure()) return;
+    if (!reached) break;
+  }
+  EXPECT_GT(errors, 30);
+}
+
+// A child runs the scenario and tells of each finished step; it kills itself in the middle of the n-th write.
+TEST(KilledWriter, LeavesTheOldStateOrTheNewOne) {
+  const std::vector<std::string> states = undisturbed();
+  int killed = 0;
+  for (int n = 1;; ++n) {
+    SCOPED_TRACE("write " + std::to_string(n));
+    TemporaryFolder folder;
+    int told[2];
+    ASSERT_EQ(::pipe(told), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      arm(Fault::kill, n);
+      Scenario scenario(folder / "ledger.db");
+      for (int step = 0; step < Scenario::kSteps; ++step)
+        if (!scenario.run(step) || ::write(told[1], "x", 1) != 1) ::_exit(1);
+      scenario.close();
+      ::_exit(0);
+    }
+    ::close(told[1]);
+    std::size_t finished = 0;
+    for (char c; ::read(told[0], &c, 1) == 1;) ++finished;
+    ::close(told[0]);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    const auto ledger = must_open(folder / "ledger.db", without_syncs());
+    ASSERT_NE(ledger, nullptr);
+    const std::string state = Scenario::snapshot(*ledger);
+    const std::string old_state = finished == 0 ? states[0] : states[finished - 1];
+    EXPECT_TRUE(state == old_state || (finished < states.size() && state == states[finished])) << state;
+    if (::testing::Test::HasFailure()) return;
+    if (WIFEXITED(status)) {
+      EXPECT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
+    EXPECT_EQ(WTERMSIG(status), SIGKILL);
+    ++killed;
+  }
+  EXPECT_GT(killed, 30);
+}
+
+// Two children settle tasks of one session at the same time: some of their own, some that both want.
+TEST(TwoProcesses, NeitherLoseNorDoubleAPayment) {
+  constexpr int kOwn = 60, kShared = 60;
+  TemporaryFolder folder;
+  Client client;
+  {
+    const auto ledger = must_open(folder / "ledger.db");
+    client = open_client(*ledger, {100'000}, {10'000});
+  }
+  pid_t children[2];
+  for (int who = 0; who < 2; ++who) {
+    children[who] = ::fork();
+    if (children[who] != 0) continue;
+    const auto ledger = must_open(folder / "ledger.db");
+    if (!ledger) ::_exit(1);
+    const auto settle = [&](const std::string& task) {
+      return ledger->settle_task(
+          settlement_of(client.session, task, {{Payment::Kind::miner, node_number(who), 10}}), at(10));
+    };
+    int won = 0;
+    for (int i = 0; i < kShared; ++i) {
+      if (!settle("task_" + std::to_string(who) + "_" + std::to_string(i))) ::_exit(1);
+      const Status shared = settle("task_shared_" + std::to_string(i));
+      if (!shared && shared.error().kind != ErrorKind::conflict) ::_exit(1);
+      won += shared.has_value();
+    }
+    ::_exit(ledger->balance(book_of(node_number(who))) == Credits{10 * (kOwn + won)} ? 0 : 2);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  }
+  const auto ledger = must_open(folder / "ledger.db");
+  EXPECT_EQ(ledger->list_tasks(client.session)->size(), std::size_t{2 * kOwn + kShared});
+  EXPECT_EQ(*ledger->hold_balance(client.session), Credits{10'000 - 10 * (2 * kOwn + kShared)});
+  expect_clean(*ledger);
+}
+
+// Several processes that open a file which does not exist yet all get the same ledger.
+TEST(TwoProcesses, MayCreateTheFileTogether) {
+  for (int round = 0; round < 10; ++round) {
+    TemporaryFolder folder;
+    std::vector<pid_t> children;
+    for (int who = 0; who < 4; ++who) {
+      children.push_back(::fork());
+      if (children.back() != 0) continue;
+      const auto ledger = open_sqlite_ledger(folder / "ledger.db");
+      ::_exit(ledger && (*ledger)->create_account("account " + std::to_string(who), at(1)) ? 0 : 1);
+    }
+    for (const pid_t child : children) {
+      int status = 0;
+      ASSERT_EQ(::waitpid(child, &status, 0), child);
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    }
+    EXPECT_EQ(must_open(folder / "ledger.db")->list_accounts()->size(), 4u);
+  }
+}
+
+// ---- files that are not what they should be ----
+
+void execute(const fs::path& path, const char* sql) {
+  sqlite3* handle = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &handle), SQLITE_OK);
+  char* message = nullptr;
+  EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, &message), SQLITE_OK) << message;
+  sqlite3_free(message);
+  sqlite3_close(handle);
+}
+
+TEST(LedgerFile, IsPrivate) {
+  TemporaryFolder folder;
+  const auto ledger = must_open(folder / "ledger.db");
+  ASSERT_TRUE(ledger->create_account("ada", at(1)));
+  for (const char* part : {"ledger.db", "ledger.db-wal", "ledger.db-shm"}) {
+    struct stat info {};
+    ASSERT_EQ(::stat((folder / part).c_str(), &info), 0) << part;
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << part;
+  }
+}
+
+TEST(LedgerFile, IsRefusedWhenItIsSomethingElse) {
+  TemporaryFolder folder;
+  std::ofstream(folder / "text.db") << std::string(5000, 'x');
+  expect_error(open_sqlite_ledger(folder / "text.db"), ErrorKind::corrupt, "not a ledger");
+  execute(folder / "other.db", "CREATE TABLE mine (x)");
+  expect_error(open_sqlite_ledger(folder / "other.db"), ErrorKind::corrupt, "not a ledger");
+  expect_error(open_sqlite_ledger(folder / "no such folder/ledger.db"), ErrorKind::unavailable);
+  must_open(folder / "later.db").reset();
+  execute(folder / "later.db", "INSERT INTO migrations VALUES (1000)");
+  expect_error(open_sqlite_ledger(folder / "later.db"), ErrorKind::unsupported, "1000");
+}
+
+TEST(LedgerFile, IsRefusedWhenDamaged) {
+  TemporaryFolder folder;
+  const fs::path path = folder / "ledger.db";
+  {
+    const auto ledger = must_open(path);
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(ledger->create_account("account " + std::to_string(i), at(1)));
+  }
+  const auto size = fs::file_size(path);
+  fs::copy_file(path, folder / "short.db");
+  fs::resize_file(folder / "short.db", size / 2);
+  expect_error(open_sqlite_ledger(folder / "short.db"), ErrorKind::corrupt);
+  fs::copy_file(path, folder / "overwritten.db");
+  std::fstream file(folder / "overwritten.db", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4096 * 2);
+  file << std::string(4096 * 3, '\x55');
+  file.close();
+  expect_error(open_sqlite_ledger(folder / "overwritten.db"), ErrorKind::corrupt);
+}
+
+// Each change goes around the program, straight into the tables; the audit names what no longer adds up.
+TEST(Audit, FindsWhatWasTamperedWith) {
+  const std::map<std::string, const char*> tampering = {
+      {"balance of acct_", "UPDATE balances SET amount = amount + 1 WHERE book LIKE 'acct_%'"},
+      {"sums to", "INSERT INTO postings (entry, book, amount) VALUES (1, 'external', 7)"},
+      {"belongs to nobody",
+       "INSERT INTO entries (kind, reference, at) VALUES (0, 'x', 0);"
+       "INSERT INTO postings (entry, book, amount) SELECT max(id), 'external', -7 FROM entries;"
+       "INSERT INTO postings (entry, book, amount) SELECT max(id), 'acct_ghost', 7 FROM entries;"
+       "UPDATE balances SET amount = amount - 7 WHERE book = 'external';"
+       "INSERT INTO balances VALUES ('acct_ghost', 7)"},
+      {"spent", "UPDATE sessions SET spent = spent - 1; UPDATE sessions SET budget = budget - 1"},
+      {"has ended and still holds", "UPDATE sessions SET state = 1, ended = 5"},
+      {"not recorded", "DELETE FROM tasks; UPDATE sessions SET spent = 0, budget = 50"},
+      {"does not match", "UPDATE tasks SET id = 'task_other'"},
+      {"its postings differ",
+       "UPDATE tasks SET reversal_reason = 'x'; UPDATE sessions SET spent = 0, budget = 50"},
+      {"refers to nothing", "UPDATE api_keys SET account = 'acct_none'"},
+      {"without postings", "INSERT INTO balances VALUES ('node:x', 5)"},
+  };
+  for (const auto& [words, sql] : tampering) {
+    SCOPED_TRACE(words);
+    TemporaryFolder folder;
+    {
+      const auto ledger = must_open(folder / "ledger.db");
+      const Client client = open_client(*ledger, {100}, {60});
+      ASSERT_TRUE(ledger->create_api_key(client.account, "key", at(3)));
+      ASSERT_TRUE(ledger->settle_task(
+          settlement_of(client.session, "task_1", {{Payment::Kind::miner, node_number(1), 10}}), at(4)));
+      expect_clean(*ledger);
+    }
+    execute(folder / "ledger.db", sql);
+    const auto report = must_open(folder / "ledger.db")->audit();
+    ASSERT_TRUE(report);
+    EXPECT_NE(report->violation.find(words), std::string::npos) << report->violation;
+  }
+}
+
+TEST(Audit, EntriesAndPostingsCannotBeChanged) {
+  TemporaryFolder folder;
+  open_client(*must_open(folder / "ledger.db"), {100}, {60});
+  sqlite3* handle = nullptr;
+  ASSERT_EQ(sqlite3_open((folder / "ledger.db").c_str(), &handle), SQLITE_OK);
+  for (const char* sql :
+       {"UPDATE postings SET amount = 1", "DELETE FROM postings", "UPDATE entries SET at = 1",
+        "DELETE FROM entries", "UPDATE balances SET amount = -1 WHERE book LIKE 'acct_%'"})
+    EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr), SQLITE_CONSTRAINT) << sql;
+  sqlite3_close(handle);
+}
+
+}  // namespace
+}  // namespace cortensor::ledger::testing
