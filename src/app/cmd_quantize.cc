@@ -25,7 +25,9 @@ void add_quantize(CLI::App& root) {
     const auto report =
         engine::quantize_file(options->in, options->out,
                               options->type == "q8_0" ? engine::TensorType::q8_0 : engine::TensorType::q4_0,
-                              [&](double fraction, std::string_view doing) { bar.update(fraction, doing); });
+                              [&](std::uint64_t done, std::uint64_t total) {
+                                bar.update(static_cast<double>(done) / static_cast<double>(total), "weights");
+                              });
     if (!report) return report.error();
     std::printf("%s: %.1f MB -> %s: %.1f MB (%u matrices quantised, %u tensors kept)\n", options->in.c_str(),
                 static_cast<double>(report->bytes_in) / 1e6, options->out.c_str(),

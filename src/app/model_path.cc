@@ -49,8 +49,9 @@ Result<std::vector<NamedModel>> parse_models(const std::vector<std::string>& tex
 Result<std::unique_ptr<engine::Engine>> load_engine(const std::string& path,
                                                     const engine::EngineOptions& options) {
   ProgressBar bar("Loading " + fs::path(path).filename().string());
-  return engine::Engine::load(path, options,
-                              [&](double fraction, std::string_view doing) { bar.update(fraction, doing); });
+  return engine::Engine::load(path, options, [&](std::uint64_t done, std::uint64_t total) {
+    bar.update(static_cast<double>(done) / static_cast<double>(total), "weights");
+  });
 }
 
 Result<std::string> default_model(const std::string& quantisation) {
@@ -70,7 +71,9 @@ Result<std::string> default_model(const std::string& quantisation) {
   ProgressBar bar("Quantising to " + quantisation);
   const auto report =
       engine::quantize_file(source, target, eight ? engine::TensorType::q8_0 : engine::TensorType::q4_0,
-                            [&](double fraction, std::string_view doing) { bar.update(fraction, doing); });
+                            [&](std::uint64_t done, std::uint64_t total) {
+                              bar.update(static_cast<double>(done) / static_cast<double>(total), "weights");
+                            });
   if (!report) return report.error();
   return target;
 }

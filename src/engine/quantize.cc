@@ -78,7 +78,7 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
     if (type == tensor.type) {
       if (auto status = check_weights(tensor); !status) return std::move(status).error_context(in);
       if (auto status = writer.write(tensor.data); !status) return status.error();
-      ++report.tensors_kept;
+      ++report.tensors_copied;
       done += tensor.data.size();
       if (progress) progress(done, total);
       continue;

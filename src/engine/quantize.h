@@ -14,7 +14,7 @@ struct QuantizeReport {
   std::uint64_t bytes_in = 0;  // of the two files
   std::uint64_t bytes_out = 0;
   std::uint32_t tensors_quantized = 0;
-  std::uint32_t tensors_kept = 0;
+  std::uint32_t tensors_copied = 0;
 };
 
 // Writes `out` from `in`; target is q8_0 or q4_0. Matrices are quantised when their rows are a multiple of

@@ -81,7 +81,7 @@ TEST(Quantize, MatricesBecomeBlocksAndTheRestStays) {
                     [&](std::uint64_t done, std::uint64_t total) { last = done, all = total; });
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->tensors_quantized, 2u);
-  EXPECT_EQ(report->tensors_kept, 2u);
+  EXPECT_EQ(report->tensors_copied, 2u);
   EXPECT_EQ(last, all);
   EXPECT_EQ(last, 4u * (512 + 480 + 60 + 64));
 
