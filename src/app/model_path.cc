@@ -49,9 +49,8 @@ Result<std::vector<NamedModel>> parse_models(const std::vector<std::string>& tex
 Result<std::unique_ptr<engine::Engine>> load_engine(const std::string& path,
                                                     const engine::EngineOptions& options) {
   ProgressBar bar("Loading " + fs::path(path).filename().string());
-  return engine::Engine::load(path, options, [&](std::uint64_t done, std::uint64_t total) {
-    bar.update(static_cast<double>(done) / static_cast<double>(total), "weights");
-  });
+  return engine::Engine::load(path, options,
+                              [&](double fraction, std::string_view doing) { bar.update(fraction, doing); });
 }
 
 Result<std::string> default_model(const std::string& quantisation) {
