@@ -1,5 +1,6 @@
 #include "engine/model.h"
 
+#include <cctype>
 #include <optional>
 #include <utility>
 
@@ -61,13 +62,15 @@ class Binder {
   const GgufFile& file_;
 };
 
-std::string_view common_type(const arith::LlamaWeights& weights) {
+std::string common_type(const arith::LlamaWeights& weights) {
   const arith::WeightType first = weights.layers.front().attn_q.type;
   for (const arith::LlamaLayer& layer : weights.layers)
     for (const arith::Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
                                         &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
       if (matrix->type != first) return "mixed";
-  return to_string(static_cast<TensorType>(first));
+  std::string name(to_string(static_cast<TensorType>(first)));
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
 }  // namespace
@@ -114,8 +117,8 @@ Result<Model> bind_model(const GgufFile& file) {
     if (!(factor >= 1.0f && factor <= 1e6f))
       return fail(ErrorKind::unsupported, "tensor rope_freqs.weight: expected factors from 1 to 1000000");
 
-  const std::string_view quantisation = common_type(w);
-  return Model{std::move(*config), std::move(w), bind.parameters, quantisation};
+  std::string quantisation = common_type(w);
+  return Model{std::move(*config), std::move(w), bind.parameters, std::move(quantisation)};
 }
 
 }  // namespace cortensor::engine

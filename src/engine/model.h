@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "arith/llama_reference.h"
 #include "base/result.h"
@@ -17,7 +16,7 @@ struct Model {
   LlamaConfig config;
   arith::LlamaWeights weights;  // borrowed from the file
   std::uint64_t parameters = 0;
-  std::string_view quantisation;  // type of the layers' matrices, "mixed" if they differ
+  std::string quantisation;  // type of the layers' matrices, in lower case; "mixed" if they differ
 };
 
 // corrupt: a tensor is missing or has another shape than the configuration says; unsupported: a variant we do
