@@ -12,6 +12,10 @@
 
 namespace cortensor::wire {
 
+// What a node sends is small (the largest is a Hello with every model, or Steps), so a router need not parse
+// more from peers it does not know yet. What a router sends is limited by kMaxFrameBytes.
+inline constexpr std::size_t kMaxNodeFrameBytes = 256 << 10;
+
 template <class Message>
 struct Frame {
   std::uint64_t sequence = 0;  // 1, 2, 3, … in each direction of a stream

@@ -49,8 +49,8 @@ class NodeServer final : public protocol::RouterLinks {
 
  private:
   class Impl;
-  explicit NodeServer(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit NodeServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace cortensor::wire
