@@ -18,8 +18,8 @@ struct ClientOptions {
   // Whom to believe over https. With a pin the certificate must have that SHA-256 (of its DER form) and
   // nothing else is checked; otherwise it must be valid for the host by the CA file, or by the system's store
   // when empty.
-  std::string ca_file;
-  std::string pinned_sha256;                         // 64 hexadecimal digits
+  std::string ca_file = {};
+  std::string pinned_sha256 = {};                    // 64 hexadecimal digits
   std::chrono::milliseconds connect_timeout{5'000};  // name, connection and TLS handshake
   std::chrono::milliseconds idle_timeout{120'000};   // without a byte in either direction
   std::size_t max_body_bytes = 64 * 1024 * 1024;     // of a response that is collected
@@ -27,9 +27,9 @@ struct ClientOptions {
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string url;  // http[s]://host[:port][/path][?query]
-  Headers headers;  // Host, Content-Length and Connection are set here if absent
-  std::string body;
+  std::string url = {};  // http[s]://host[:port][/path][?query]
+  Headers headers = {};  // Host, Content-Length and Connection are set here if absent
+  std::string body = {};
 };
 
 struct ClientResponse {

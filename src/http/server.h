@@ -33,11 +33,10 @@ struct ServerLimits {
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 0;  // 0: any free one; port() tells
-  std::string
-      certificate_chain_file;  // PEM; with private_key_file set as well, the server speaks TLS 1.2+ only
-  std::string private_key_file;
-  ServerLimits limits;
+  std::uint16_t port = 0;                   // 0: any free one; port() tells
+  std::string certificate_chain_file = {};  // PEM; with private_key_file set as well: TLS 1.2+ only
+  std::string private_key_file = {};
+  ServerLimits limits = {};
 };
 
 class Connection;

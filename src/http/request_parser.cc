@@ -1,0 +1,157 @@
+#include "http/request_parser.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <exception>
+
+namespace cortensor::http {
+
+namespace beast_http = boost::beast::http;
+using boost::beast::error_code;
+
+struct RequestParser::State {
+  State(std::size_t header, std::size_t body) : header_limit(header), body_limit(body) {
+    parser.header_limit(static_cast<std::uint32_t>(header));
+    parser.body_limit(body);
+    parser.eager(true);
+  }
+
+  void refuse(int why, std::string what) {
+    stage = Stage::failed;
+    status = why;
+    message = std::move(what);
+  }
+
+  void refuse(const error_code& error) {
+    if (error == beast_http::error::body_limit)
+      return refuse(413, "request body: longer than " + std::to_string(body_limit) + " bytes");
+    if (error == beast_http::error::header_limit) return refuse_header();
+    if (error == beast_http::error::bad_version)
+      return refuse(505, "request line: expected HTTP/1.0 or HTTP/1.1");
+    refuse(400, "malformed HTTP request: " + error.message());
+  }
+
+  void refuse_header() {
+    refuse(431, "request line and headers: longer than " + std::to_string(header_limit) + " bytes");
+  }
+
+  // The rules that the grammar alone does not hold to.
+  void check_header() {
+    const auto& message_head = parser.get();
+    if (message_head.version() != 10 && message_head.version() != 11)
+      return refuse(505, "request line: expected HTTP/1.0 or HTTP/1.1");
+    const auto hosts = message_head.count(beast_http::field::host);
+    if (hosts > 1 || (hosts == 0 && message_head.version() == 11))
+      return refuse(400, "Host header: expected one, found " + std::to_string(hosts));
+    if (message_head.count(beast_http::field::transfer_encoding) > 0 && !parser.chunked())
+      return refuse(501, "Transfer-Encoding: expected chunked");
+    if (path_and_query(message_head.target()).empty())
+      return refuse(400, "request target: expected a path that begins with '/'");
+  }
+
+  // "/path?query", also of the absolute form "http://host/path?query"; empty when it is neither.
+  static std::string_view path_and_query(boost::beast::string_view target) {
+    std::string_view text(target.data(), target.size());
+    for (const std::string_view scheme : {"http://", "https://"}) {
+      if (!text.starts_with(scheme)) continue;
+      const std::size_t slash = text.find('/', scheme.size());
+      text = slash == std::string_view::npos ? "/" : text.substr(slash);
+    }
+    return text.starts_with('/') ? text : std::string_view{};
+  }
+
+  const std::size_t header_limit;
+  const std::size_t body_limit;
+  beast_http::request_parser<beast_http::string_body> parser;
+  Stage stage = Stage::header;
+  std::size_t header_bytes = 0;  // taken so far
+  bool started = false;
+  int status = 0;
+  std::string message;
+};
+
+RequestParser::RequestParser(std::size_t header_limit, std::size_t body_limit)
+    : state_(std::make_unique<State>(header_limit, body_limit)) {}
+RequestParser::~RequestParser() = default;
+
+std::size_t RequestParser::feed(std::string_view bytes) {
+  State& state = *state_;
+  std::size_t taken = 0;
+  // Some clients end a body with an empty line that belongs to nothing.
+  while (!state.started && bytes.substr(taken).starts_with("\r\n")) taken += 2;
+  if (taken == bytes.size() || bytes.substr(taken) == "\r") return taken;
+  state.started = true;
+
+  const auto rest = bytes.substr(taken);
+  error_code error;
+  std::size_t used = 0;
+  try {
+    used = state.parser.put(boost::asio::buffer(rest), error);
+  } catch (const std::exception&) {  // out of memory and the like: the request is refused, the server stays
+    state.refuse(500, "the request could not be read");
+    return bytes.size();
+  }
+  if (error && error != beast_http::error::need_more) {
+    state.refuse(error);
+    return taken + used;
+  }
+  const std::size_t waiting = rest.size() - used;
+  if (!state.parser.is_header_done()) {
+    state.header_bytes += used;
+    if (state.header_bytes + waiting > state.header_limit) state.refuse_header();
+    return taken + used;
+  }
+  if (state.stage == Stage::header) {
+    state.stage = Stage::body;
+    state.check_header();
+    if (state.stage == Stage::failed) return taken + used;
+  }
+  if (state.parser.is_done()) {
+    state.stage = Stage::complete;
+  } else if (waiting > state.header_limit) {  // a chunk's own header, or the trailers
+    state.refuse(400, "chunk header: longer than " + std::to_string(state.header_limit) + " bytes");
+  }
+  return taken + used;
+}
+
+RequestParser::Stage RequestParser::stage() const {
+  return state_->stage;
+}
+bool RequestParser::started() const {
+  return state_->started;
+}
+int RequestParser::status() const {
+  return state_->status;
+}
+const std::string& RequestParser::message() const {
+  return state_->message;
+}
+bool RequestParser::keep_alive() const {
+  return state_->parser.keep_alive();
+}
+bool RequestParser::http_1_0() const {
+  return state_->parser.get().version() == 10;
+}
+
+bool RequestParser::expects_continue() const {
+  const auto value = state_->parser.get()[beast_http::field::expect];
+  return equal_ignoring_case({value.data(), value.size()}, "100-continue");
+}
+
+Request RequestParser::take() {
+  auto message = state_->parser.release();
+  Request request;
+  request.method = std::string(message.method_string());
+  const std::string_view target = State::path_and_query(message.target());
+  const std::size_t question = target.find('?');
+  request.path = target.substr(0, question);
+  if (question != std::string_view::npos) request.query = target.substr(question + 1);
+  for (const auto& field : message)
+    request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+  request.body = std::move(message.body());
+  return request;
+}
+
+}  // namespace cortensor::http

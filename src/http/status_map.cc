@@ -1,0 +1,98 @@
+#include "http/status_map.h"
+
+#include <nlohmann/json.hpp>
+
+namespace cortensor::http {
+
+namespace {
+
+constexpr std::string_view kInvalidRequest = "invalid_request_error";
+constexpr std::string_view kServerError = "server_error";
+
+}  // namespace
+
+HttpError http_error(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::invalid_input:
+      return {400, kInvalidRequest, {}, 0};
+    case ErrorKind::unsupported:
+      return {400, kInvalidRequest, "unsupported", 0};
+    case ErrorKind::unauthenticated:
+      return {401, "authentication_error", "invalid_api_key", 0};
+    case ErrorKind::payment_required:
+      return {402, "insufficient_quota", "insufficient_quota", 0};
+    case ErrorKind::forbidden:
+      return {403, "permission_error", "forbidden", 0};
+    case ErrorKind::not_found:
+      return {404, kInvalidRequest, "not_found", 0};
+    case ErrorKind::conflict:
+      return {409, kInvalidRequest, "conflict", 0};
+    case ErrorKind::overloaded:
+      return {429, "rate_limit_error", "overloaded", 1};
+    case ErrorKind::cancelled:
+      return {499, kServerError, "cancelled", 0};
+    case ErrorKind::unavailable:
+      return {503, kServerError, "unavailable", 2};
+    case ErrorKind::timed_out:
+      return {504, kServerError, "timed_out", 0};
+    case ErrorKind::corrupt:
+    case ErrorKind::internal:
+      break;
+  }
+  return {500, kServerError, "internal_error", 0};
+}
+
+std::string error_body(std::string_view message, std::string_view type, std::string_view code,
+                       std::string_view param) {
+  using Json = nlohmann::ordered_json;
+  const auto text_or_null = [](std::string_view text) { return text.empty() ? Json(nullptr) : Json(text); };
+  const Json body = {
+      {"error",
+       {{"message", message}, {"type", type}, {"param", text_or_null(param)}, {"code", text_or_null(code)}}}};
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Response error_response(const Error& error, std::string_view param) {
+  const HttpError http = http_error(error.kind);
+  const std::string_view message = http.status == 500 ? std::string_view("the server had an internal error")
+                                                      : std::string_view(error.message);
+  Response response = json_response(http.status, error_body(message, http.type, http.code, param));
+  if (http.retry_after_seconds > 0)
+    response.headers.emplace_back("Retry-After", std::to_string(http.retry_after_seconds));
+  return response;
+}
+
+Response status_response(int status, std::string_view message) {
+  std::string_view code;
+  switch (status) {
+    case 404:
+      code = "not_found";
+      break;
+    case 405:
+      code = "method_not_allowed";
+      break;
+    case 408:
+      code = "request_timeout";
+      break;
+    case 413:
+      code = "request_too_large";
+      break;
+    case 431:
+      code = "headers_too_large";
+      break;
+    case 500:
+      code = "internal_error";
+      break;
+    case 503:
+      code = "unavailable";
+      break;
+    default:
+      break;
+  }
+  Response response =
+      json_response(status, error_body(message, status < 500 ? kInvalidRequest : kServerError, code));
+  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+}  // namespace cortensor::http
