@@ -11,22 +11,24 @@ namespace {
 
 class A4 : public PerIsa {
  protected:
+  // Quantises the row as each token of tiles of every size; blocks past its end must be zero.
   void expect_exact(const std::vector<float>& x) {
-    const std::size_t blocks = (x.size() + 31) / 32;
-    std::vector<std::int8_t> q(blocks * 32, 99);
-    std::vector<float> scales(blocks);
-    std::vector<std::int32_t> sums(blocks);
-    const bool finite = kernels().quantise(x.data(), x.size(), q.data(), scales.data(), sums.data());
-
+    const std::size_t used = (x.size() + 31) / 32, blocks = used + 1;
     arith::QuantisedRow expected;
-    ASSERT_EQ(finite, arith::quantise_row(x, expected));
-    expected.q.resize(blocks * 32, 0);  // the kernel pads with zeros
-    ASSERT_EQ(q, expected.q);
-    ASSERT_TRUE(same_bits(expected.scale, scales));
-    for (std::size_t b = 0; b < blocks; ++b) {
-      int sum = 0;
-      for (std::size_t i = 0; i < 32; ++i) sum += q[b * 32 + i];
-      ASSERT_EQ(sum, sums[b]);
+    const bool finite = arith::quantise_row(x, expected);
+    expected.q.resize(blocks * 32, 0);
+    expected.scale.resize(blocks, 0.0f);
+    for (std::size_t tokens = 1; tokens <= compute::kTileTokens; ++tokens) {
+      for (std::size_t lane = 0; lane < tokens; ++lane) {
+        std::vector<std::uint32_t> tile(blocks * tokens * compute::kInputBytes / 4, 0x63636363u);
+        auto* bytes = reinterpret_cast<std::uint8_t*>(tile.data());
+        ASSERT_EQ(kernels().quantise(x.data(), x.size(), blocks, tokens, lane, bytes), finite);
+        for (std::size_t b = 0; b < blocks; ++b) {
+          const std::uint8_t* record = bytes + b * tokens * compute::kInputBytes;
+          ASSERT_EQ(std::memcmp(record + 32 * lane, &expected.q[b * 32], 32), 0);
+          ASSERT_EQ(std::memcmp(record + 32 * tokens + 4 * lane, &expected.scale[b], 4), 0);
+        }
+      }
     }
   }
 };

@@ -107,20 +107,14 @@ void CpuBackend::rmsnorm(const float* x, std::size_t tokens, std::span<const flo
 }
 
 void CpuBackend::quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed) {
-  const std::size_t blocks = PackedMatrix::padded_blocks(cols), used = cols / arith::kBlock;
-  q_.resize(std::max(q_.size(), tokens * blocks * arith::kBlock));
-  scales_.resize(std::max(scales_.size(), tokens * blocks));
-  sums_.resize(std::max(sums_.size(), tokens * blocks));
+  const std::size_t blocks = PackedMatrix::padded_blocks(cols);
+  input_.resize(std::max(input_.size(), tokens * blocks * kInputBytes));
   split(tokens, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
-      const std::size_t at = t * blocks;
-      if (!kernels_.quantise(x + t * cols, cols, &q_[at * arith::kBlock], &scales_[at], &sums_[at]))
-        mark(failed, t);
-      for (std::size_t b = used; b < blocks; ++b) {
-        std::fill_n(&q_[(at + b) * arith::kBlock], arith::kBlock, std::int8_t{0});
-        scales_[at + b] = 0.0f;
-        sums_[at + b] = 0;
-      }
+      const std::size_t first = t / kTileTokens * kTileTokens;
+      const std::size_t tile_tokens = std::min(kTileTokens, tokens - first);
+      std::uint8_t* const tile = input_.data() + first * blocks * kInputBytes;
+      if (!kernels_.quantise(x + t * cols, cols, blocks, tile_tokens, t - first, tile)) mark(failed, t);
     }
   });
 }
@@ -155,9 +149,7 @@ void CpuBackend::matmul(const float* x, std::size_t tokens, std::span<const Prod
         args.first_group = first - before;
         args.end_group = last - before;
         args.x = x;
-        args.q = q_.data();
-        args.scales = scales_.data();
-        args.sums = sums_.data();
+        args.input = input_.data();
         args.blocks = w.blocks();
         args.out = product.out;
         args.add = product.add;

@@ -55,11 +55,8 @@ class CpuBackend final : public Backend {
 
   const KernelTable& kernels_;
   ThreadPool pool_;
-  // Scratch of matmul: the input, quantised.
-  std::vector<std::int8_t> q_;      // [tokens, 32 * blocks]
-  std::vector<float> scales_;       // [tokens, blocks]
-  std::vector<std::int32_t> sums_;  // [tokens, blocks]
-  std::vector<AttendItem> items_;   // of one attend()
+  std::vector<std::uint8_t> input_;  // of one matmul(): its quantised input, in tiles
+  std::vector<AttendItem> items_;    // of one attend()
   std::size_t attend_cost_ = 0;
 };
 

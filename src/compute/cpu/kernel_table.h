@@ -11,6 +11,11 @@
 
 namespace cortensor::compute {
 
+// A quantised input is cut into tiles of 4 tokens, the last tile of what remains; a tile of T tokens holds
+// one record per block, kInputBytes * T long: q [T][32], scales [T], and the starting values of the two kinds
+// of integer sums, [T] each, in the form that suits the instruction set.
+constexpr size_t kTileTokens = 4, kInputBytes = 32 + 3 * 4;
+
 // A product of packed weights with the rows of an input. Computes row groups [first_group, end_group).
 struct MatmulArgs {
   const uint8_t* weights;  // packed, group 0
@@ -18,13 +23,11 @@ struct MatmulArgs {
   size_t cols;
   size_t tokens;
   size_t first_group, end_group;
-  const float* x;       // [tokens, cols]; regular weights
-  const int8_t* q;      // [tokens, 32 * blocks]; quantised weights
-  const float* scales;  // [tokens, blocks]
-  const int32_t* sums;  // [tokens, blocks]: sum of the block's q
-  size_t blocks;        // even; a padding block is zero
-  float* out;           // [tokens, rows]
-  bool add;             // out = out + product instead of out = product
+  const float* x;        // [tokens, cols]; regular weights
+  const uint8_t* input;  // tiles; quantised weights
+  size_t blocks;         // even; a padding block is zero
+  float* out;            // [tokens, rows]
+  bool add;              // out = out + product instead of out = product
 };
 
 // One query row of one head; it attends to keys 0 .. keys-1.
@@ -34,7 +37,7 @@ struct AttendQuery {
   size_t keys;     // >= 1
 };
 
-enum { kAttendQueries = 8 };
+constexpr size_t kAttendQueries = 8;
 
 // Queries that share a KV head, by rising number of keys.
 struct AttendArgs {
@@ -50,8 +53,9 @@ struct KernelTable {
   const char* name;
   size_t width;
 
-  // A4. Whole blocks of q, zero-padded; returns false if a value is not finite.
-  bool (*quantise)(const float* x, size_t n, int8_t* q, float* scales, int32_t* sums);
+  // A4. Writes token `lane` of the tile of `tile_tokens` tokens that begins at `tile`; elements from n on are
+  // zero. Returns false if a value is not finite.
+  bool (*quantise)(const float* x, size_t n, size_t blocks, size_t tile_tokens, size_t lane, uint8_t* tile);
   bool (*all_finite)(const float* x, size_t n);
 
   // A5, A6

@@ -130,38 +130,47 @@ inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
 
-inline __m256i four_bytes(const int8_t* p) {
+inline __m256i broadcast(const void* four_bytes) {
   int32_t four;
-  __builtin_memcpy(&four, p, 4);
+  __builtin_memcpy(&four, four_bytes, 4);
   return _mm256_set1_epi32(four);
 }
 
-// |w| is at most 128 as an unsigned byte and x at least -127, so x with w's sign never wraps and no pair of
+inline int32_t start_q8(int32_t) {
+  return 0;
+}
+// -4 * sum in both halves: pairs of 16-bit sums start there, and their total at -8 * sum.
+inline int32_t start_q4(int32_t sum) {
+  const auto half = static_cast<uint32_t>(static_cast<uint16_t>(-4 * sum));
+  return static_cast<int32_t>(half << 16 | half);
+}
+
+// |w| is at most 128 as an unsigned byte and q at least -127, so q with w's sign never wraps and no pair of
 // products saturates: 2 * 128 * 127 < 2^15.
-template <int T>
-inline void dots_q8(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&)[T], I32 (&out)[T]) {
+template <int T, size_t kStride>
+inline void dots_q8(const uint8_t* w, const int8_t* q, const int32_t*, I32 (&out)[T]) {
   const __m256i ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) out[t] = _mm256_setzero_si256();
 #pragma GCC unroll 8
   for (int j = 0; j < 8; ++j) {
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * j));
     const __m256i a = _mm256_abs_epi8(v);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      const __m256i pairs = _mm256_maddubs_epi16(a, _mm256_sign_epi8(four_bytes(q[t] + 4 * j), v));
-      out[t] = _mm256_add_epi32(out[t], _mm256_madd_epi16(pairs, ones));
+      const __m256i x = broadcast(q + static_cast<size_t>(t) * kStride + 4 * j);
+      const __m256i four = _mm256_madd_epi16(_mm256_maddubs_epi16(a, _mm256_sign_epi8(x, v)), ones);
+      out[t] = j == 0 ? four : _mm256_add_epi32(out[t], four);
     }
   }
 }
 
-// Nibbles stay unsigned, so all eight pair sums of a row fit 16 bits: 16 * 15 * 127 < 2^15.
-template <int T>
-inline void dots_q4(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&sums)[T], I32 (&out)[T]) {
+// Nibbles stay unsigned. A 16-bit sum holds 16 products and its start; its value in the end is the sum of
+// (nibble - 4) * q over its own elements less 4 * the sum of the others: at most 16 * 127 * (11 + 4) < 2^15.
+template <int T, size_t kStride>
+inline void dots_q4(const uint8_t* w, const int8_t* q, const int32_t* starts, I32 (&out)[T]) {
   const __m256i low = _mm256_set1_epi8(15);
   __m256i acc[T];
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) acc[t] = _mm256_setzero_si256();
+  for (int t = 0; t < T; ++t) acc[t] = broadcast(starts + t);
 #pragma GCC unroll 8
   for (int j = 0; j < 4; ++j) {
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * j));
@@ -169,14 +178,13 @@ inline void dots_q4(const uint8_t* w, const int8_t* const (&q)[T], const int32_t
     const __m256i second = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      acc[t] = _mm256_add_epi16(acc[t], _mm256_maddubs_epi16(first, four_bytes(q[t] + 4 * j)));
-      acc[t] = _mm256_add_epi16(acc[t], _mm256_maddubs_epi16(second, four_bytes(q[t] + 4 * j + 16)));
+      const int8_t* x = q + static_cast<size_t>(t) * kStride + 4 * j;
+      acc[t] = _mm256_add_epi16(acc[t], _mm256_maddubs_epi16(first, broadcast(x)));
+      acc[t] = _mm256_add_epi16(acc[t], _mm256_maddubs_epi16(second, broadcast(x + 16)));
     }
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t)
-    out[t] =
-        _mm256_add_epi32(_mm256_madd_epi16(acc[t], _mm256_set1_epi16(1)), _mm256_set1_epi32(-8 * sums[t]));
+  for (int t = 0; t < T; ++t) out[t] = _mm256_madd_epi16(acc[t], _mm256_set1_epi16(1));
 }
 
 }  // namespace

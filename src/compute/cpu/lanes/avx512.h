@@ -120,20 +120,27 @@ inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
 
-inline __m512i four_bytes(const int8_t* p) {
+inline __m512i broadcast(const void* four_bytes) {
   int32_t four;
-  __builtin_memcpy(&four, p, 4);
+  __builtin_memcpy(&four, four_bytes, 4);
   return _mm512_set1_epi32(four);
 }
 
-// vpdpbusd wants unsigned weights: w + 128, corrected by starting at -128 * sum(q).
-template <int T>
-inline void dots_q8(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&sums)[T], I32 (&out)[T]) {
+// vpdpbusd wants unsigned weights: w + 128 or the nibble w + 8, corrected by the start of the sum.
+inline int32_t start_q8(int32_t sum) {
+  return -128 * sum;
+}
+inline int32_t start_q4(int32_t sum) {
+  return -8 * sum;
+}
+
+template <int T, size_t kStride>
+inline void dots_q8(const uint8_t* w, const int8_t* q, const int32_t* starts, I32 (&out)[T]) {
   const __m512i top = _mm512_set1_epi8(static_cast<char>(0x80));
   __m512i odd[T];
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    out[t] = _mm512_set1_epi32(-128 * sums[t]);
+    out[t] = broadcast(starts + t);
     odd[t] = _mm512_setzero_si512();
   }
 #pragma GCC unroll 8
@@ -142,21 +149,22 @@ inline void dots_q8(const uint8_t* w, const int8_t* const (&q)[T], const int32_t
     const __m512i b = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j + 64), top);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      out[t] = _mm512_dpbusd_epi32(out[t], a, four_bytes(q[t] + 4 * j));
-      odd[t] = _mm512_dpbusd_epi32(odd[t], b, four_bytes(q[t] + 4 * j + 4));
+      const int8_t* x = q + static_cast<size_t>(t) * kStride + 4 * j;
+      out[t] = _mm512_dpbusd_epi32(out[t], a, broadcast(x));
+      odd[t] = _mm512_dpbusd_epi32(odd[t], b, broadcast(x + 4));
     }
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) out[t] = _mm512_add_epi32(out[t], odd[t]);
 }
 
-template <int T>
-inline void dots_q4(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&sums)[T], I32 (&out)[T]) {
+template <int T, size_t kStride>
+inline void dots_q4(const uint8_t* w, const int8_t* q, const int32_t* starts, I32 (&out)[T]) {
   const __m512i low = _mm512_set1_epi8(15);
   __m512i odd[T];
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    out[t] = _mm512_set1_epi32(-8 * sums[t]);
+    out[t] = broadcast(starts + t);
     odd[t] = _mm512_setzero_si512();
   }
 #pragma GCC unroll 8
@@ -166,8 +174,9 @@ inline void dots_q4(const uint8_t* w, const int8_t* const (&q)[T], const int32_t
     const __m512i second = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      out[t] = _mm512_dpbusd_epi32(out[t], first, four_bytes(q[t] + 4 * j));
-      odd[t] = _mm512_dpbusd_epi32(odd[t], second, four_bytes(q[t] + 4 * j + 16));
+      const int8_t* x = q + static_cast<size_t>(t) * kStride + 4 * j;
+      out[t] = _mm512_dpbusd_epi32(out[t], first, broadcast(x));
+      odd[t] = _mm512_dpbusd_epi32(odd[t], second, broadcast(x + 16));
     }
   }
 #pragma GCC unroll 8

@@ -130,20 +130,27 @@ inline void store_i8(int8_t* p, I32 v) {
 }
 inline void prefetch(const void*) {}
 
-template <int T>
-inline void dots_q8(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&)[T], I32 (&out)[T]) {
-  for (int t = 0; t < T; ++t) {
-    int32_t sum = 0;
-    for (int i = 0; i < 32; ++i) sum += static_cast<int8_t>(w[i]) * q[t][i];
+inline int32_t start_q8(int32_t) {
+  return 0;
+}
+inline int32_t start_q4(int32_t sum) {
+  return -8 * sum;
+}
+
+template <int T, size_t kStride>
+inline void dots_q8(const uint8_t* w, const int8_t* q, const int32_t* starts, I32 (&out)[T]) {
+  for (int t = 0; t < T; ++t, q += kStride) {
+    int32_t sum = starts[t];
+    for (int i = 0; i < 32; ++i) sum += static_cast<int8_t>(w[i]) * q[i];
     out[t] = sum;
   }
 }
 
-template <int T>
-inline void dots_q4(const uint8_t* w, const int8_t* const (&q)[T], const int32_t (&sums)[T], I32 (&out)[T]) {
-  for (int t = 0; t < T; ++t) {
-    int32_t sum = -8 * sums[t];
-    for (int i = 0; i < 16; ++i) sum += (w[i] & 15) * q[t][i] + (w[i] >> 4) * q[t][i + 16];
+template <int T, size_t kStride>
+inline void dots_q4(const uint8_t* w, const int8_t* q, const int32_t* starts, I32 (&out)[T]) {
+  for (int t = 0; t < T; ++t, q += kStride) {
+    int32_t sum = starts[t];
+    for (int i = 0; i < 16; ++i) sum += (w[i] & 15) * q[i] + (w[i] >> 4) * q[i + 16];
     out[t] = sum;
   }
 }
