@@ -1,4 +1,4 @@
-// What a miner commits to: a digest per generated position and the Merkle root over them.   Spec: sampling.md
+// What a miner commits to: a digest per generated position and the Merkle root over them.   Spec: A15
 #pragma once
 
 #include <array>
