@@ -45,7 +45,7 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   wanted.model = model->id;
   wanted.budget = kMicroPerCredit;
   wanted.validation = "full";
-  const auto session = api.create_session(wanted);
+  auto session = api.create_session(wanted);
   if (!session) return std::move(session).error_context("opening a session");
   say("1  A paid session");
   std::printf("%s: %s credits set aside for %s, every answer checked\n", session->id.c_str(),
@@ -75,7 +75,7 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   if (!verify) return verify.error();
   const int code = verify->wait();
 
-  const auto closed = api.close_session(session->id);
+  auto closed = api.close_session(session->id);
   if (!closed) return std::move(closed).error_context("closing the session");
   std::printf("\nThe session is closed: %s credits spent, the rest is back in the account.\n",
               to_string(Credits{closed->spent}).c_str());
