@@ -38,9 +38,9 @@ Status fill(Options& options) {
   if (Status status = split_address(options.nodes, out.node_address, out.node_port); !status) return status;
   std::optional<ledger::Price> price;
   if (!options.prompt_price.empty() || !options.completion_price.empty()) {
-    const auto prompt = parse_credits(options.prompt_price);
+    auto prompt = parse_credits(options.prompt_price);
     if (!prompt) return std::move(prompt.error()).context("--prompt-price");
-    const auto completion = parse_credits(options.completion_price);
+    auto completion = parse_credits(options.completion_price);
     if (!completion) return std::move(completion.error()).context("--completion-price");
     price = ledger::Price{*prompt, *completion};
   }

@@ -1,5 +1,6 @@
 // The receipt as JSON. Reading is strict: every field must be there with its type and range, and nothing else
 // may be, so that two readers never see two receipts in one text.
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/hex.h"
@@ -119,7 +120,8 @@ class Fields {
   float number(const char* name) {
     const Json* value = find(name);
     if (!value) return 0;
-    if (!value->is_number()) return set(name, "expected a number"), 0.0f;
+    if (!value->is_number() || !std::isfinite(value->get<float>()))
+      return set(name, "expected a finite binary32 number"), 0.0f;
     return value->get<float>();
   }
 
