@@ -1,0 +1,67 @@
+// The router's HTTP API: authentication, and a handler per route. Runs on the executor. Spec: docs/spec/http-api.md
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "http/route_table.h"
+#include "http/server.h"
+#include "router/api/body_reader.h"
+#include "router/core/router_core.h"
+
+namespace cortensor::router {
+
+class Api {
+ public:
+  // The core outlives the API.
+  explicit Api(RouterCore& core);
+
+  // Answers one request.
+  void handle(http::Request request, http::Responder responder) const { routes_(std::move(request), std::move(responder)); }
+
+ private:
+  struct Caller {
+    AccountId account;
+    std::string key_id;  // as the ledger names the key
+  };
+  using Handler = void (Api::*)(const Caller& caller, http::Request& request, http::Responder& responder);
+  using OpenHandler = void (Api::*)(http::Request& request, http::Responder& responder);
+
+  void add(std::string_view method, std::string_view path, Handler handler);
+  // For anybody; a key that is shown must be right all the same.
+  void add_open(std::string_view method, std::string_view path, OpenHandler handler);
+  Result<Caller> authenticate(const http::Request& request) const;
+
+  // completions.cc
+  void chat(const Caller& caller, http::Request& request, http::Responder& responder);
+  void completion(const Caller& caller, http::Request& request, http::Responder& responder);
+  void complete(const Caller& caller, const http::Request& request, http::Responder& responder, bool chat);
+
+  // sessions.cc
+  void create_session(const Caller& caller, http::Request& request, http::Responder& responder);
+  void list_sessions(const Caller& caller, http::Request& request, http::Responder& responder);
+  void show_session(const Caller& caller, http::Request& request, http::Responder& responder);
+  void close_session(const Caller& caller, http::Request& request, http::Responder& responder);
+  Json session_json(const ledger::Session& session);
+
+  // resources.cc
+  void account(const Caller& caller, http::Request& request, http::Responder& responder);
+  void receipt(const Caller& caller, http::Request& request, http::Responder& responder);
+  void list_models(http::Request& request, http::Responder& responder);
+  void show_model(http::Request& request, http::Responder& responder);
+  void nodes(http::Request& request, http::Responder& responder);
+  void health(http::Request& request, http::Responder& responder);
+  void metrics(http::Request& request, http::Responder& responder);
+  Json model_json(const ServedModel& model);
+
+  RouterCore& core_;
+  http::RouteTable routes_;
+};
+
+// Answers with the error's status and, where known, the field at fault.
+void respond_error(const http::Responder& responder, const Error& error, std::string_view param = {});
+void respond_error(const http::Responder& responder, const ApiError& error);
+void respond_json(const http::Responder& responder, const Json& json, int status = 200);
+
+}  // namespace cortensor::router

@@ -1,0 +1,211 @@
+#include "router/api/completion_reply.h"
+
+#include <cmath>
+
+#include "base/hex.h"
+#include "http/sse.h"
+#include "http/status_map.h"
+#include "router/api/body_reader.h"
+
+namespace cortensor::router {
+namespace {
+
+using ledger::TaskOutcome;
+
+std::string quoted(std::string_view text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string_view verdict_name(TaskOutcome outcome) {
+  switch (outcome) {
+    case TaskOutcome::unchecked: return "UNCHECKED";
+    case TaskOutcome::valid: return "VALID";
+    case TaskOutcome::inconclusive: return "INCONCLUSIVE";
+    case TaskOutcome::invalid: return "INVALID";
+    case TaskOutcome::failed: break;
+  }
+  return "FAILED";
+}
+
+// Of several choices, the least reassuring one.
+TaskOutcome overall(const TaskResult& result) {
+  for (const TaskOutcome bad : {TaskOutcome::invalid, TaskOutcome::inconclusive, TaskOutcome::unchecked})
+    for (const ChoiceResult& choice : result.choices)
+      if (choice.outcome == bad) return bad;
+  return TaskOutcome::valid;
+}
+
+Json usage_of(const TaskResult& result) {
+  std::uint64_t prompt = 0, completion = 0;
+  for (const ChoiceResult& choice : result.choices) {
+    prompt += choice.prompt_tokens;
+    completion += choice.completion_tokens;
+  }
+  return {{"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
+}
+
+Json proof_of(const TaskResult& result, std::uint64_t seed) {
+  Json receipts = Json::array(), verdicts = Json::array(), miners = Json::array();
+  for (const ChoiceResult& choice : result.choices) {
+    receipts.push_back(choice.receipt);
+    verdicts.push_back(verdict_name(choice.outcome));
+    for (const NodeId& miner : choice.miners) miners.push_back(miner.value);
+  }
+  return {{"task", result.task.value},
+          {"session", result.session.value},
+          {"receipts", receipts},
+          {"verdict", verdict_name(overall(result))},
+          {"verdicts", verdicts},
+          {"cost_microcredits", result.cost.micro},
+          {"seed", seed},
+          {"miners", miners}};
+}
+
+std::string fingerprint_of(const ServedModel& model, std::uint32_t arithmetic_version) {
+  return "a" + std::to_string(arithmetic_version) + "-" + to_hex(model.manifest.weights).substr(0, 12);
+}
+
+}  // namespace
+
+CompletionReply::CompletionReply(const CompletionCall& call, const ServedModel& model,
+                                 std::uint32_t arithmetic_version, std::size_t choices, std::int64_t created,
+                                 http::Responder responder)
+    : chat_(call.chat),
+      stream_(call.stream),
+      include_usage_(call.include_usage),
+      logprobs_(call.logprobs),
+      seed_(call.sampling.seed),
+      model_(model),
+      created_(created),
+      fingerprint_(fingerprint_of(model, arithmetic_version)),
+      responder_(std::move(responder)),
+      parts_(choices) {}
+
+void CompletionReply::begin(const TaskId& task) {
+  task_ = task;
+  Json head = {{"id", (chat_ ? "chatcmpl-" : "cmpl-") + task.value},
+               {"object", !chat_    ? "text_completion"
+                          : stream_ ? "chat.completion.chunk"
+                                    : "chat.completion"},
+               {"created", created_},
+               {"model", model_.manifest.id},
+               {"system_fingerprint", fingerprint_}};
+  head_ = head.dump();
+  head_.back() = ',';  // more members follow
+}
+
+http::Headers CompletionReply::task_headers() const { return {{"X-Request-Id", task_.value}}; }
+
+void CompletionReply::open_stream() {
+  http::Headers headers = http::sse_headers();
+  for (auto& header : task_headers()) headers.push_back(std::move(header));
+  events_ = responder_.start_stream(200, std::move(headers));
+}
+
+void CompletionReply::send_chunk(const std::string& choices) {
+  if (!events_) open_stream();
+  std::string event = "data: " + head_ + "\"choices\":[" + choices + "]";
+  if (include_usage_) event += ",\"usage\":null";
+  event += "}\n\n";
+  events_->write(event);
+}
+
+std::string CompletionReply::chunk_choice(std::uint32_t choice, const std::string& delta, std::string_view text,
+                                          const std::string& logprobs, std::optional<FinishReason> finish) const {
+  std::string out = "{\"index\":" + std::to_string(choice);
+  out += chat_ ? ",\"delta\":" + delta : ",\"text\":" + quoted(text);
+  out += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
+  out += ",\"finish_reason\":";
+  if (finish)
+    out += "\"" + std::string(to_string(*finish)) + "\"}";
+  else
+    out += "null}";
+  return out;
+}
+
+// chat: {"token","logprob","bytes","top_logprobs"} per token. Only the chosen token's number is known.
+std::string CompletionReply::logprob_items(const Delta& delta) const {
+  std::string out;
+  for (std::size_t i = 0; i < delta.steps.size(); ++i) {
+    const std::string_view bytes = model_.tokenizer.token_bytes(delta.steps[i].token);
+    Json item = {{"token", bytes}, {"logprob", nullptr}, {"bytes", Json::array()}, {"top_logprobs", Json::array()}};
+    if (i < delta.logprobs.size() && std::isfinite(delta.logprobs[i])) item["logprob"] = delta.logprobs[i];
+    for (const char byte : bytes) item["bytes"].push_back(static_cast<unsigned char>(byte));
+    out += (out.empty() ? "" : ",") + item.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  return out;
+}
+
+namespace {
+
+// The items as the two APIs wrap them.
+std::string wrap_logprobs(const std::string& items, bool chat) {
+  if (items.empty()) return {};
+  if (chat) return "{\"content\":[" + items + "],\"refusal\":null}";
+  const Json list = Json::parse("[" + items + "]", nullptr, false);
+  Json out = {{"tokens", Json::array()}, {"token_logprobs", Json::array()}, {"top_logprobs", nullptr}};
+  for (const Json& item : list) {
+    out["tokens"].push_back(item["token"]);
+    out["token_logprobs"].push_back(item["logprob"]);
+  }
+  return out.dump();
+}
+
+}  // namespace
+
+void CompletionReply::on_delta(const Delta& delta) {
+  Part& part = parts_[delta.choice];
+  if (logprobs_) {
+    const std::string items = logprob_items(delta);
+    part.logprobs += (part.logprobs.empty() || items.empty() ? "" : ",") + items;
+  }
+  if (!stream_) {
+    part.text += delta.text;
+    return;
+  }
+  if (!part.begun && chat_) send_chunk(chunk_choice(delta.choice, R"({"role":"assistant","content":""})", {}, {}, {}));
+  part.begun = true;
+  if (delta.text.empty() && part.logprobs.empty()) return;
+  const std::string content = chat_ ? "{\"content\":" + quoted(delta.text) + "}" : std::string();
+  send_chunk(chunk_choice(delta.choice, content, delta.text, wrap_logprobs(part.logprobs, chat_), {}));
+  part.logprobs.clear();
+}
+
+void CompletionReply::on_finish(std::uint32_t choice, FinishReason reason) {
+  parts_[choice].finish = reason;
+  if (stream_) send_chunk(chunk_choice(choice, "{}", {}, {}, reason));
+}
+
+void CompletionReply::on_done(const TaskResult& result) {
+  const std::string usage = usage_of(result).dump();
+  const std::string proof = proof_of(result, seed_).dump();
+  if (stream_) {
+    if (!events_) open_stream();
+    std::string event = "data: " + head_ + "\"choices\":[]";
+    if (include_usage_) event += ",\"usage\":" + usage;
+    events_->write(event + ",\"cortensor\":" + proof + "}\n\ndata: [DONE]\n\n");
+    events_->finish();
+    return;
+  }
+  std::string choices;
+  for (std::uint32_t i = 0; i < parts_.size(); ++i) {
+    const Part& part = parts_[i];
+    const std::string logprobs = wrap_logprobs(part.logprobs, chat_);
+    choices += (i == 0 ? "{\"index\":" : ",{\"index\":") + std::to_string(i);
+    choices += chat_ ? ",\"message\":{\"role\":\"assistant\",\"content\":" + quoted(part.text) + ",\"refusal\":null}"
+                     : ",\"text\":" + quoted(part.text);
+    choices += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
+    choices += ",\"finish_reason\":\"" + std::string(to_string(part.finish)) + "\"}";
+  }
+  http::Response response = http::json_response(
+      200, head_ + "\"choices\":[" + choices + "],\"usage\":" + usage + ",\"cortensor\":" + proof + "}");
+  for (auto& header : task_headers()) response.headers.push_back(std::move(header));
+  responder_.respond(std::move(response));
+}
+
+void CompletionReply::on_failed(const Error& error) {
+  http::Response response = http::error_response(error);
+  if (!events_) return responder_.respond(std::move(response));
+  events_->write(http::sse_data(response.body));
+  events_->finish();
+}
+
+}  // namespace cortensor::router

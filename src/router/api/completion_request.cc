@@ -1,0 +1,264 @@
+#include "router/api/completion_request.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "crypto/random.h"
+#include "protocol/message.h"
+
+namespace cortensor::router {
+namespace {
+
+constexpr std::size_t kMaxNameBytes = 256;
+constexpr std::size_t kMaxMessages = 4096;
+// Drawn seeds fit a double, so that clients whose numbers are doubles can send them back.
+constexpr std::uint64_t kSeedMask = (std::uint64_t{1} << 53) - 1;
+
+void refuse_unsupported(BodyReader& body, const std::string& name) {
+  body.refuse(name, "is not supported", ErrorKind::unsupported);
+}
+
+void read_seed(BodyReader& body, Sampling& sampling) {
+  sampling.seed = crypto::random_u64() & kSeedMask;
+  const Json* seed = body.field("seed");
+  if (seed == nullptr) return;
+  if (seed->is_number_unsigned())
+    sampling.seed = seed->get<std::uint64_t>();
+  else if (const auto number = body.integer("seed", std::numeric_limits<std::int64_t>::min(),
+                                            std::numeric_limits<std::int64_t>::max()))
+    sampling.seed = static_cast<std::uint64_t>(*number);
+}
+
+void read_sampling(BodyReader& body, Sampling& sampling) {
+  sampling.temperature = static_cast<float>(body.number("temperature", 0, 2).value_or(1));
+  sampling.top_p = static_cast<float>(body.number("top_p", 0, 1).value_or(1));
+  sampling.min_p = static_cast<float>(body.number("min_p", 0, 1).value_or(0));
+  sampling.top_k = static_cast<std::uint32_t>(body.integer("top_k", 0, 1 << 20).value_or(0));
+  if (sampling.top_p <= 0) body.refuse("top_p", "expected a number above 0, at most 1");
+  if (sampling.min_p >= 1) body.refuse("min_p", "expected a number from 0, below 1");
+  read_seed(body, sampling);
+}
+
+void read_stop(BodyReader& body, std::vector<std::string>& stop) {
+  const Json* field = body.field("stop");
+  if (field == nullptr) return;
+  const Json list = field->is_array() ? *field : Json::array({*field});
+  if (list.size() > protocol::kMaxStopStrings)
+    return body.refuse("stop", "expected at most " + std::to_string(protocol::kMaxStopStrings) + " strings");
+  for (const Json& one : list) {
+    if (!one.is_string()) return body.refuse("stop", "expected a string or a list of strings");
+    auto text = one.get<std::string>();
+    if (text.empty() || text.size() > protocol::kMaxStopStringBytes)
+      return body.refuse("stop",
+                         "expected 1 to " + std::to_string(protocol::kMaxStopStringBytes) + " bytes in each string");
+    if (std::find(stop.begin(), stop.end(), text) == stop.end()) stop.push_back(std::move(text));
+  }
+}
+
+void read_max_tokens(BodyReader& body, CompletionCall& call) {
+  for (const char* name : {"max_tokens", "max_completion_tokens"})
+    if (const auto limit = body.integer(name, 1, protocol::kMaxAnswerTokens)) {
+      call.max_tokens = static_cast<std::uint32_t>(*limit);
+      call.max_tokens_param = name;
+    }
+}
+
+void refuse_what_we_do_not_do(BodyReader& body) {
+  for (const char* name : {"tools", "functions", "logit_bias"})
+    if (const Json* field = body.field(name); field != nullptr && !field->empty()) refuse_unsupported(body, name);
+  for (const char* name : {"frequency_penalty", "presence_penalty"})
+    if (const auto penalty = body.number(name, -2, 2); penalty && *penalty != 0) refuse_unsupported(body, name);
+  if (const Json* format = body.field("response_format"); format != nullptr)
+    if (!format->is_object() || format->value("type", Json()) != Json("text"))
+      refuse_unsupported(body, "response_format");
+  if (const Json* modalities = body.field("modalities"); modalities != nullptr && *modalities != Json::array({"text"}))
+    refuse_unsupported(body, "modalities");
+}
+
+void read_common(BodyReader& body, CompletionCall& call) {
+  call.model = body.text("model", kMaxNameBytes).value_or("");
+  if (call.model.empty()) body.refuse("model", "expected the name of a model");
+  call.session = body.text("session", kMaxNameBytes).value_or("");
+  call.n = static_cast<std::uint32_t>(body.integer("n", 1, kMaxChoices).value_or(1));
+  call.stream = body.flag("stream").value_or(false);
+  if (const Json* options = body.field("stream_options"); options != nullptr) {
+    BodyReader inner(*options, "stream_options");
+    call.include_usage = inner.flag("include_usage").value_or(false);
+    if (inner.problem()) body.refuse("stream_options", "expected an object with include_usage");
+    if (!call.stream) body.refuse("stream_options", "is for stream: true only");
+  }
+  read_sampling(body, call.sampling);
+  read_stop(body, call.stop);
+  read_max_tokens(body, call);
+  refuse_what_we_do_not_do(body);
+}
+
+// A string, or text parts joined.
+std::optional<std::string> content_of(BodyReader& body, const Json& content, const std::string& at) {
+  if (content.is_string()) return content.get<std::string>();
+  if (!content.is_array()) {
+    body.refuse(at, "expected a string or a list of text parts");
+    return std::nullopt;
+  }
+  std::string text;
+  for (const Json& part : content) {
+    if (!part.is_object() || part.value("type", Json()) != Json("text") || !part.contains("text") ||
+        !part["text"].is_string()) {
+      body.refuse(at, "only parts of type text are supported", ErrorKind::unsupported);
+      return std::nullopt;
+    }
+    text += part["text"].get<std::string>();
+  }
+  return text;
+}
+
+void read_messages(BodyReader& body, std::vector<engine::ChatMessage>& messages) {
+  const Json* list = body.field("messages");
+  if (list == nullptr || !list->is_array() || list->empty() || list->size() > kMaxMessages)
+    return body.refuse("messages", "expected a list of 1 to " + std::to_string(kMaxMessages) + " messages");
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    const Json& message = (*list)[i];
+    const std::string at = "messages[" + std::to_string(i) + "]";
+    if (!message.is_object() || !message.contains("role") || !message["role"].is_string())
+      return body.refuse(at, "expected an object with role and content");
+    auto role = message["role"].get<std::string>();
+    if (role == "developer") role = "system";
+    if (role != "system" && role != "user" && role != "assistant")
+      return body.refuse(at + ".role", "expected system, developer, user or assistant");
+    if (!message.contains("content")) return body.refuse(at + ".content", "is missing");
+    auto content = content_of(body, message["content"], at + ".content");
+    if (!content) return;
+    messages.push_back({std::move(role), std::move(*content)});
+  }
+}
+
+std::optional<std::vector<TokenId>> tokens_of(const Json& list) {
+  std::vector<TokenId> tokens;
+  for (const Json& one : list) {
+    if (!one.is_number_unsigned() || one.get<std::uint64_t>() > std::numeric_limits<TokenId>::max()) return std::nullopt;
+    tokens.push_back(one.get<TokenId>());
+  }
+  return tokens;
+}
+
+void read_prompts(BodyReader& body, std::vector<Prompt>& prompts) {
+  const auto complain = [&] {
+    body.refuse("prompt", "expected a string, a list of strings, a list of tokens, or a list of such lists; at most " +
+                              std::to_string(kMaxBatch) + " prompts, none empty");
+  };
+  const Json* prompt = body.field("prompt");
+  if (prompt == nullptr) return complain();
+  if (prompt->is_string()) return prompts.emplace_back(prompt->get<std::string>()), void();
+  if (!prompt->is_array() || prompt->empty()) return complain();
+  if (prompt->front().is_number()) {
+    auto tokens = tokens_of(*prompt);
+    return tokens ? (prompts.emplace_back(std::move(*tokens)), void()) : complain();
+  }
+  if (prompt->size() > kMaxBatch) return complain();
+  for (const Json& one : *prompt) {
+    if (one.is_string()) {
+      prompts.emplace_back(one.get<std::string>());
+    } else {
+      auto tokens = one.is_array() && !one.empty() ? tokens_of(one) : std::nullopt;
+      if (!tokens) return complain();
+      prompts.emplace_back(std::move(*tokens));
+    }
+  }
+}
+
+Parsed<CompletionCall> finished(const BodyReader& body, CompletionCall call) {
+  if (body.problem()) return tl::unexpected<ApiError>(*body.problem());
+  return call;
+}
+
+// Tokens of each prompt, before any question of room.
+Parsed<std::vector<std::vector<TokenId>>> encode(const CompletionCall& call, const ServedModel& model) {
+  std::vector<std::vector<TokenId>> prompts;
+  if (call.chat) {
+    if (!model.chat)
+      return refused(fail(ErrorKind::unsupported, "model " + call.model + " has no chat template; use /v1/completions"),
+                     "model");
+    auto tokens = model.chat->render(call.messages);
+    if (!tokens) return refused(std::move(tokens).error(), "messages");
+    prompts.push_back(std::move(*tokens));
+    return prompts;
+  }
+  for (const Prompt& prompt : call.prompts) {
+    if (const auto* text = std::get_if<std::string>(&prompt))
+      prompts.push_back(model.tokenizer.encode_prompt(*text));
+    else
+      prompts.push_back(std::get<std::vector<TokenId>>(prompt));
+    for (const TokenId token : prompts.back())
+      if (token >= model.manifest.vocabulary)
+        return refused(fail(ErrorKind::invalid_input, "prompt: token " + std::to_string(token) +
+                                                          " is outside the vocabulary of " +
+                                                          std::to_string(model.manifest.vocabulary)),
+                       "prompt");
+    // An empty text is one for models that begin texts with a token of their own.
+    if (prompts.back().empty()) return refused(fail(ErrorKind::invalid_input, "prompt: is empty"), "prompt");
+  }
+  return prompts;
+}
+
+}  // namespace
+
+Parsed<CompletionCall> parse_chat(std::string_view text) {
+  BodyReader body(text);
+  CompletionCall call;
+  call.chat = true;
+  read_common(body, call);
+  read_messages(body, call.messages);
+  call.logprobs = body.flag("logprobs").value_or(false);
+  if (body.integer("top_logprobs", 0, 20) && !call.logprobs) body.refuse("top_logprobs", "is for logprobs: true only");
+  return finished(body, std::move(call));
+}
+
+Parsed<CompletionCall> parse_completion(std::string_view text) {
+  BodyReader body(text);
+  CompletionCall call;
+  read_common(body, call);
+  read_prompts(body, call.prompts);
+  call.logprobs = body.integer("logprobs", 0, 5).has_value();
+  if (body.flag("echo").value_or(false)) refuse_unsupported(body, "echo");
+  if (!body.text("suffix", protocol::kMaxStopStringBytes).value_or("").empty()) refuse_unsupported(body, "suffix");
+  if (const auto best = body.integer("best_of", 1, kMaxChoices); best && *best != call.n)
+    refuse_unsupported(body, "best_of");
+  if (call.prompts.size() * call.n > kMaxBatch)
+    body.refuse("n", "expected at most " + std::to_string(kMaxBatch) + " choices over all prompts");
+  return finished(body, std::move(call));
+}
+
+Parsed<std::vector<GenerationRequest>> make_requests(const CompletionCall& call, const ServedModel& model) {
+  auto prompts = encode(call, model);
+  if (!prompts) return tl::unexpected<ApiError>(std::move(prompts).error());
+  const std::size_t context = model.manifest.context_length;
+  std::vector<GenerationRequest> requests;
+  for (std::vector<TokenId>& prompt : *prompts) {
+    const std::string length = std::to_string(prompt.size()) + " tokens";
+    const std::string room = "the model's context has " + std::to_string(context);
+    if (prompt.size() >= context)
+      return refused(fail(ErrorKind::invalid_input, "the prompt has " + length + ", " + room),
+                     call.chat ? "messages" : "prompt");
+    const std::size_t left = context - prompt.size();
+    if (call.max_tokens && *call.max_tokens > left)
+      return refused(fail(ErrorKind::invalid_input, call.max_tokens_param + ": the prompt has " + length + " and " +
+                                                        std::to_string(*call.max_tokens) + " more are asked for; " +
+                                                        room),
+                     call.max_tokens_param);
+    for (std::uint32_t i = 0; i < call.n; ++i) {
+      GenerationRequest request;
+      request.prompt = prompt;
+      request.sampling = call.sampling;
+      request.sampling.seed += requests.size();
+      request.max_tokens = call.max_tokens.value_or(
+          static_cast<std::uint32_t>(std::min<std::size_t>(kDefaultMaxTokens, left)));
+      const auto stop = model.tokenizer.stop_tokens();
+      request.stop_tokens.assign(stop.begin(), stop.end());
+      request.stop_strings = call.stop;
+      requests.push_back(std::move(request));
+    }
+  }
+  return requests;
+}
+
+}  // namespace cortensor::router
