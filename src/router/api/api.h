@@ -1,7 +1,8 @@
-// The router's HTTP API: authentication, and a handler per route. Runs on the executor. Spec: docs/spec/http-api.md
+// The router's HTTP API: authentication, and a handler per route. Runs on the executor. Spec:
+// docs/spec/http-api.md
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -16,9 +17,14 @@ class Api {
  public:
   // The core outlives the API.
   explicit Api(RouterCore& core);
+  ~Api() { *alive_ = false; }
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
 
   // Answers one request.
-  void handle(http::Request request, http::Responder responder) const { routes_(std::move(request), std::move(responder)); }
+  void handle(http::Request request, http::Responder responder) const {
+    routes_(std::move(request), std::move(responder));
+  }
 
  private:
   struct Caller {
@@ -57,6 +63,8 @@ class Api {
 
   RouterCore& core_;
   http::RouteTable routes_;
+  std::shared_ptr<bool> alive_ =
+      std::make_shared<bool>(true);  // false once destroyed: late callbacks look first
 };
 
 // Answers with the error's status and, where known, the field at fault.

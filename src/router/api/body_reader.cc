@@ -6,8 +6,9 @@ namespace cortensor::router {
 namespace {
 
 std::string plain(double value) {
-  return value == std::floor(value) && std::abs(value) < 1e15 ? std::to_string(static_cast<std::int64_t>(value))
-                                                              : std::to_string(value);
+  return value == std::floor(value) && std::abs(value) < 1e15
+             ? std::to_string(static_cast<std::int64_t>(value))
+             : std::to_string(value);
 }
 
 }  // namespace
@@ -19,7 +20,8 @@ BodyReader::BodyReader(std::string_view body) : object_(Json::parse(body, nullpt
     problem_ = ApiError{fail(ErrorKind::invalid_input, "the body: expected a JSON object"), {}};
 }
 
-BodyReader::BodyReader(Json object, std::string prefix) : object_(std::move(object)), prefix_(std::move(prefix)) {
+BodyReader::BodyReader(Json object, std::string prefix)
+    : object_(std::move(object)), prefix_(std::move(prefix)) {
   if (!object_.is_object()) {
     problem_ = ApiError{fail(ErrorKind::invalid_input, prefix_ + ": expected an object"), prefix_};
     object_ = Json::object();
@@ -41,7 +43,8 @@ std::optional<std::string> BodyReader::text(const std::string& name, std::size_t
   }
   auto text = value->get<std::string>();
   if (text.size() > max_bytes) {
-    refuse(name, "expected at most " + std::to_string(max_bytes) + " bytes, found " + std::to_string(text.size()));
+    refuse(name,
+           "expected at most " + std::to_string(max_bytes) + " bytes, found " + std::to_string(text.size()));
     return std::nullopt;
   }
   return text;

@@ -1,5 +1,6 @@
-// A JSON request body, read field by field. The first thing wrong is remembered with the field's name, everything
-// after it yields nothing: a parser asks once, at its end. null counts as absent, as in the OpenAI API.
+// A JSON request body, read field by field. The first thing wrong is remembered with the field's name,
+// everything after it yields nothing: a parser asks once, at its end. null counts as absent, as in the OpenAI
+// API.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ class BodyReader {
  public:
   // Fails at once when the body is not a JSON object in valid UTF-8.
   explicit BodyReader(std::string_view body);
-  explicit BodyReader(Json object, std::string prefix = {});
+  BodyReader(Json object, std::string prefix);
 
   // nullptr when absent.
   const Json* field(const std::string& name) const;

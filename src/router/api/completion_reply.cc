@@ -12,15 +12,22 @@ namespace {
 
 using ledger::TaskOutcome;
 
-std::string quoted(std::string_view text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string json_text(std::string_view text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string_view verdict_name(TaskOutcome outcome) {
   switch (outcome) {
-    case TaskOutcome::unchecked: return "UNCHECKED";
-    case TaskOutcome::valid: return "VALID";
-    case TaskOutcome::inconclusive: return "INCONCLUSIVE";
-    case TaskOutcome::invalid: return "INVALID";
-    case TaskOutcome::failed: break;
+    case TaskOutcome::unchecked:
+      return "UNCHECKED";
+    case TaskOutcome::valid:
+      return "VALID";
+    case TaskOutcome::inconclusive:
+      return "INCONCLUSIVE";
+    case TaskOutcome::invalid:
+      return "INVALID";
+    case TaskOutcome::failed:
+      break;
   }
   return "FAILED";
 }
@@ -39,7 +46,8 @@ Json usage_of(const TaskResult& result) {
     prompt += choice.prompt_tokens;
     completion += choice.completion_tokens;
   }
-  return {{"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
+  return {
+      {"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
 }
 
 Json proof_of(const TaskResult& result, std::uint64_t seed) {
@@ -92,7 +100,9 @@ void CompletionReply::begin(const TaskId& task) {
   head_.back() = ',';  // more members follow
 }
 
-http::Headers CompletionReply::task_headers() const { return {{"X-Request-Id", task_.value}}; }
+http::Headers CompletionReply::task_headers() const {
+  return {{"X-Request-Id", task_.value}};
+}
 
 void CompletionReply::open_stream() {
   http::Headers headers = http::sse_headers();
@@ -108,10 +118,11 @@ void CompletionReply::send_chunk(const std::string& choices) {
   events_->write(event);
 }
 
-std::string CompletionReply::chunk_choice(std::uint32_t choice, const std::string& delta, std::string_view text,
-                                          const std::string& logprobs, std::optional<FinishReason> finish) const {
+std::string CompletionReply::chunk_choice(std::uint32_t choice, const std::string& delta,
+                                          std::string_view text, const std::string& logprobs,
+                                          std::optional<FinishReason> finish) const {
   std::string out = "{\"index\":" + std::to_string(choice);
-  out += chat_ ? ",\"delta\":" + delta : ",\"text\":" + quoted(text);
+  out += chat_ ? ",\"delta\":" + delta : ",\"text\":" + json_text(text);
   out += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
   out += ",\"finish_reason\":";
   if (finish)
@@ -126,7 +137,8 @@ std::string CompletionReply::logprob_items(const Delta& delta) const {
   std::string out;
   for (std::size_t i = 0; i < delta.steps.size(); ++i) {
     const std::string_view bytes = model_.tokenizer.token_bytes(delta.steps[i].token);
-    Json item = {{"token", bytes}, {"logprob", nullptr}, {"bytes", Json::array()}, {"top_logprobs", Json::array()}};
+    Json item = {
+        {"token", bytes}, {"logprob", nullptr}, {"bytes", Json::array()}, {"top_logprobs", Json::array()}};
     if (i < delta.logprobs.size() && std::isfinite(delta.logprobs[i])) item["logprob"] = delta.logprobs[i];
     for (const char byte : bytes) item["bytes"].push_back(static_cast<unsigned char>(byte));
     out += (out.empty() ? "" : ",") + item.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -161,10 +173,11 @@ void CompletionReply::on_delta(const Delta& delta) {
     part.text += delta.text;
     return;
   }
-  if (!part.begun && chat_) send_chunk(chunk_choice(delta.choice, R"({"role":"assistant","content":""})", {}, {}, {}));
+  if (!part.begun && chat_)
+    send_chunk(chunk_choice(delta.choice, R"({"role":"assistant","content":""})", {}, {}, {}));
   part.begun = true;
   if (delta.text.empty() && part.logprobs.empty()) return;
-  const std::string content = chat_ ? "{\"content\":" + quoted(delta.text) + "}" : std::string();
+  const std::string content = chat_ ? "{\"content\":" + json_text(delta.text) + "}" : std::string();
   send_chunk(chunk_choice(delta.choice, content, delta.text, wrap_logprobs(part.logprobs, chat_), {}));
   part.logprobs.clear();
 }
@@ -190,8 +203,9 @@ void CompletionReply::on_done(const TaskResult& result) {
     const Part& part = parts_[i];
     const std::string logprobs = wrap_logprobs(part.logprobs, chat_);
     choices += (i == 0 ? "{\"index\":" : ",{\"index\":") + std::to_string(i);
-    choices += chat_ ? ",\"message\":{\"role\":\"assistant\",\"content\":" + quoted(part.text) + ",\"refusal\":null}"
-                     : ",\"text\":" + quoted(part.text);
+    choices += chat_ ? ",\"message\":{\"role\":\"assistant\",\"content\":" + json_text(part.text) +
+                           ",\"refusal\":null}"
+                     : ",\"text\":" + json_text(part.text);
     choices += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
     choices += ",\"finish_reason\":\"" + std::string(to_string(part.finish)) + "\"}";
   }

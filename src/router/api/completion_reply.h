@@ -1,4 +1,5 @@
-// A task's answer on its way to the client: one JSON object, or server-sent events. Spec: docs/spec/http-api.md, 3
+// A task's answer on its way to the client: one JSON object, or server-sent events. Spec:
+// docs/spec/http-api.md, 3
 #pragma once
 
 #include <cstdint>

@@ -49,8 +49,8 @@ void read_stop(BodyReader& body, std::vector<std::string>& stop) {
     if (!one.is_string()) return body.refuse("stop", "expected a string or a list of strings");
     auto text = one.get<std::string>();
     if (text.empty() || text.size() > protocol::kMaxStopStringBytes)
-      return body.refuse("stop",
-                         "expected 1 to " + std::to_string(protocol::kMaxStopStringBytes) + " bytes in each string");
+      return body.refuse(
+          "stop", "expected 1 to " + std::to_string(protocol::kMaxStopStringBytes) + " bytes in each string");
     if (std::find(stop.begin(), stop.end(), text) == stop.end()) stop.push_back(std::move(text));
   }
 }
@@ -65,13 +65,16 @@ void read_max_tokens(BodyReader& body, CompletionCall& call) {
 
 void refuse_what_we_do_not_do(BodyReader& body) {
   for (const char* name : {"tools", "functions", "logit_bias"})
-    if (const Json* field = body.field(name); field != nullptr && !field->empty()) refuse_unsupported(body, name);
+    if (const Json* field = body.field(name); field != nullptr && !field->empty())
+      refuse_unsupported(body, name);
   for (const char* name : {"frequency_penalty", "presence_penalty"})
-    if (const auto penalty = body.number(name, -2, 2); penalty && *penalty != 0) refuse_unsupported(body, name);
+    if (const auto penalty = body.number(name, -2, 2); penalty && *penalty != 0)
+      refuse_unsupported(body, name);
   if (const Json* format = body.field("response_format"); format != nullptr)
     if (!format->is_object() || format->value("type", Json()) != Json("text"))
       refuse_unsupported(body, "response_format");
-  if (const Json* modalities = body.field("modalities"); modalities != nullptr && *modalities != Json::array({"text"}))
+  if (const Json* modalities = body.field("modalities");
+      modalities != nullptr && *modalities != Json::array({"text"}))
     refuse_unsupported(body, "modalities");
 }
 
@@ -135,7 +138,8 @@ void read_messages(BodyReader& body, std::vector<engine::ChatMessage>& messages)
 std::optional<std::vector<TokenId>> tokens_of(const Json& list) {
   std::vector<TokenId> tokens;
   for (const Json& one : list) {
-    if (!one.is_number_unsigned() || one.get<std::uint64_t>() > std::numeric_limits<TokenId>::max()) return std::nullopt;
+    if (!one.is_number_unsigned() || one.get<std::uint64_t>() > std::numeric_limits<TokenId>::max())
+      return std::nullopt;
     tokens.push_back(one.get<TokenId>());
   }
   return tokens;
@@ -143,8 +147,9 @@ std::optional<std::vector<TokenId>> tokens_of(const Json& list) {
 
 void read_prompts(BodyReader& body, std::vector<Prompt>& prompts) {
   const auto complain = [&] {
-    body.refuse("prompt", "expected a string, a list of strings, a list of tokens, or a list of such lists; at most " +
-                              std::to_string(kMaxBatch) + " prompts, none empty");
+    body.refuse("prompt",
+                "expected a string, a list of strings, a list of tokens, or a list of such lists; at most " +
+                    std::to_string(kMaxBatch) + " prompts, none empty");
   };
   const Json* prompt = body.field("prompt");
   if (prompt == nullptr) return complain();
@@ -176,8 +181,9 @@ Parsed<std::vector<std::vector<TokenId>>> encode(const CompletionCall& call, con
   std::vector<std::vector<TokenId>> prompts;
   if (call.chat) {
     if (!model.chat)
-      return refused(fail(ErrorKind::unsupported, "model " + call.model + " has no chat template; use /v1/completions"),
-                     "model");
+      return refused(
+          fail(ErrorKind::unsupported, "model " + call.model + " has no chat template; use /v1/completions"),
+          "model");
     auto tokens = model.chat->render(call.messages);
     if (!tokens) return refused(std::move(tokens).error(), "messages");
     prompts.push_back(std::move(*tokens));
@@ -209,7 +215,8 @@ Parsed<CompletionCall> parse_chat(std::string_view text) {
   read_common(body, call);
   read_messages(body, call.messages);
   call.logprobs = body.flag("logprobs").value_or(false);
-  if (body.integer("top_logprobs", 0, 20) && !call.logprobs) body.refuse("top_logprobs", "is for logprobs: true only");
+  if (body.integer("top_logprobs", 0, 20) && !call.logprobs)
+    body.refuse("top_logprobs", "is for logprobs: true only");
   return finished(body, std::move(call));
 }
 
@@ -220,7 +227,8 @@ Parsed<CompletionCall> parse_completion(std::string_view text) {
   read_prompts(body, call.prompts);
   call.logprobs = body.integer("logprobs", 0, 5).has_value();
   if (body.flag("echo").value_or(false)) refuse_unsupported(body, "echo");
-  if (!body.text("suffix", protocol::kMaxStopStringBytes).value_or("").empty()) refuse_unsupported(body, "suffix");
+  if (!body.text("suffix", protocol::kMaxStopStringBytes).value_or("").empty())
+    refuse_unsupported(body, "suffix");
   if (const auto best = body.integer("best_of", 1, kMaxChoices); best && *best != call.n)
     refuse_unsupported(body, "best_of");
   if (call.prompts.size() * call.n > kMaxBatch)
@@ -241,9 +249,9 @@ Parsed<std::vector<GenerationRequest>> make_requests(const CompletionCall& call,
                      call.chat ? "messages" : "prompt");
     const std::size_t left = context - prompt.size();
     if (call.max_tokens && *call.max_tokens > left)
-      return refused(fail(ErrorKind::invalid_input, call.max_tokens_param + ": the prompt has " + length + " and " +
-                                                        std::to_string(*call.max_tokens) + " more are asked for; " +
-                                                        room),
+      return refused(fail(ErrorKind::invalid_input, call.max_tokens_param + ": the prompt has " + length +
+                                                        " and " + std::to_string(*call.max_tokens) +
+                                                        " more are asked for; " + room),
                      call.max_tokens_param);
     for (std::uint32_t i = 0; i < call.n; ++i) {
       GenerationRequest request;

@@ -17,7 +17,7 @@
 namespace cortensor::router {
 
 inline constexpr std::int64_t kMaxChoices = 8;  // n
-inline constexpr std::size_t kMaxBatch = 64;  // prompts, and choices over all of them
+inline constexpr std::size_t kMaxBatch = 64;    // prompts, and choices over all of them
 inline constexpr std::uint32_t kDefaultMaxTokens = 512;
 
 // Text, or tokens as the client made them.
@@ -43,8 +43,8 @@ struct CompletionCall {
 Parsed<CompletionCall> parse_chat(std::string_view body);
 Parsed<CompletionCall> parse_completion(std::string_view body);
 
-// One request per choice: all choices of the first prompt, then of the next. Choice i has seed + i. Refuses what does
-// not fit the model's context.
+// One request per choice: all choices of the first prompt, then of the next. Choice i has seed + i. Refuses
+// what does not fit the model's context.
 Parsed<std::vector<GenerationRequest>> make_requests(const CompletionCall& call, const ServedModel& model);
 
 }  // namespace cortensor::router

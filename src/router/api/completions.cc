@@ -16,7 +16,8 @@ void Api::completion(const Caller& caller, http::Request& request, http::Respond
   complete(caller, request, responder, false);
 }
 
-void Api::complete(const Caller& caller, const http::Request& request, http::Responder& responder, bool chat) {
+void Api::complete(const Caller& caller, const http::Request& request, http::Responder& responder,
+                   bool chat) {
   const Clock::time_point received = core_.executor().now();
   const WallTime now = core_.executor().wall_now();
   auto call = chat ? parse_chat(request.body) : parse_completion(request.body);
@@ -26,7 +27,8 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
 
   const ServedModel* model = core_.catalogue().find(call->model);
   if (model == nullptr)
-    return respond_error(responder, fail(ErrorKind::not_found, "there is no model '" + call->model + "' here"), "model");
+    return respond_error(responder,
+                         fail(ErrorKind::not_found, "there is no model '" + call->model + "' here"), "model");
   auto requests = make_requests(*call, *model);
   if (!requests) return respond_error(responder, requests.error());
 
@@ -55,7 +57,9 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
   const auto task = core_.submit(std::move(spec), reply);
   if (!task) return respond_error(responder, task.error());
   reply->begin(*task);
-  responder.on_close([&core = core_, id = *task] { core.cancel(id); });
+  responder.on_close([&core = core_, alive = alive_, id = *task] {
+    if (*alive) core.cancel(id);
+  });
 }
 
 }  // namespace cortensor::router

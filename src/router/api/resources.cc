@@ -36,7 +36,11 @@ Json Api::model_json(const ServedModel& model) {
     more["prompt_price_microcredits_per_million"] = price->prompt.micro;
     more["completion_price_microcredits_per_million"] = price->completion.micro;
   }
-  return {{"id", manifest.id}, {"object", "model"}, {"created", 0}, {"owned_by", "cortensor"}, {"cortensor", more}};
+  return {{"id", manifest.id},
+          {"object", "model"},
+          {"created", 0},
+          {"owned_by", "cortensor"},
+          {"cortensor", more}};
 }
 
 void Api::list_models(http::Request&, http::Responder& responder) {
@@ -49,7 +53,8 @@ void Api::show_model(http::Request& request, http::Responder& responder) {
   const std::string id(request.path_variable("id"));
   const ServedModel* model = core_.catalogue().find(id);
   if (model == nullptr)
-    return respond_error(responder, fail(ErrorKind::not_found, "there is no model '" + id + "' here"), "model");
+    return respond_error(responder, fail(ErrorKind::not_found, "there is no model '" + id + "' here"),
+                         "model");
   respond_json(responder, model_json(*model));
 }
 

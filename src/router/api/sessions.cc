@@ -13,7 +13,9 @@ Json time_json(WallTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-Json optional_json(const std::optional<Credits>& amount) { return amount ? Json(amount->micro) : Json(nullptr); }
+Json optional_json(const std::optional<Credits>& amount) {
+  return amount ? Json(amount->micro) : Json(nullptr);
+}
 
 // "full", or {"level":"spot","probability":0.1}, or {"level":"quorum","k":2,"n":3}.
 ledger::Validation read_validation(BodyReader& body) {
@@ -66,7 +68,8 @@ void Api::create_session(const Caller& caller, http::Request& request, http::Res
   spec.expiry = now + std::chrono::seconds(lifetime.value_or(kDefaultLifetime));
   if (body.problem()) return respond_error(responder, *body.problem());
   if (core_.catalogue().find(spec.model) == nullptr)
-    return respond_error(responder, fail(ErrorKind::not_found, "there is no model '" + spec.model + "' here"), "model");
+    return respond_error(responder, fail(ErrorKind::not_found, "there is no model '" + spec.model + "' here"),
+                         "model");
   const auto session = core_.sessions().open(std::move(spec), now);
   if (!session) return respond_error(responder, session.error());
   respond_json(responder, session_json(*session), 201);
@@ -81,7 +84,8 @@ void Api::list_sessions(const Caller& caller, http::Request&, http::Responder& r
 }
 
 void Api::show_session(const Caller& caller, http::Request& request, http::Responder& responder) {
-  const auto session = core_.sessions().find(caller.account, SessionId(std::string(request.path_variable("id"))));
+  const auto session =
+      core_.sessions().find(caller.account, SessionId(std::string(request.path_variable("id"))));
   if (!session) return respond_error(responder, session.error());
   respond_json(responder, session_json(*session));
 }

@@ -1,0 +1,146 @@
+#include "router/router_node.h"
+
+#include "arith/version.h"
+#include "base/log.h"
+#include "crypto/ed25519.h"
+#include "http/server.h"
+#include "ledger/sqlite_ledger.h"
+#include "router/api/api.h"
+#include "router/core/router_core.h"
+#include "router/model_loader.h"
+#include "wire/node_server.h"
+
+namespace cortensor::router {
+namespace {
+
+// The core needs the links before the node server, which needs the core, exists.
+class LateLinks final : public protocol::RouterLinks {
+ public:
+  void bind(protocol::RouterLinks& links) { links_ = &links; }
+  void send(protocol::LinkId link, protocol::RouterMessage message) override {
+    if (links_ != nullptr) links_->send(link, std::move(message));
+  }
+  void close(protocol::LinkId link, const Error& why) override {
+    if (links_ != nullptr) links_->close(link, why);
+  }
+
+ private:
+  protocol::RouterLinks* links_ = nullptr;
+};
+
+Status make_folder(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const bool made = fs::create_directories(folder, error);
+  if (made && !error) fs::permissions(folder, fs::perms::owner_all, error);
+  if (error) return fail(ErrorKind::unavailable, "data folder " + folder.string() + ": " + error.message());
+  return ok();
+}
+
+Status set_prices(ledger::Ledger& ledger, const std::vector<RouterModel>& models) {
+  for (const RouterModel& model : models) {
+    const auto known = ledger.price(model.id);
+    if (!known && known.error().kind != ErrorKind::not_found) return known.error();
+    if (known && !model.price) continue;
+    if (auto status = ledger.set_price(model.id, model.price.value_or(ledger::Price{})); !status)
+      return status;
+  }
+  return ok();
+}
+
+}  // namespace
+
+// In the order of dependence: the servers go first.
+struct RouterNode::Parts {
+  Parts(crypto::PrivateKey identity, std::unique_ptr<ledger::Ledger> book, Catalogue models,
+        CoreOptions options, http::AsioExecutor& executor)
+      : key(std::move(identity)),
+        ledger(std::move(book)),
+        catalogue(std::move(models)),
+        core(std::move(options), catalogue, key, executor, *ledger, links),
+        api(core) {}
+
+  crypto::PrivateKey key;
+  std::unique_ptr<ledger::Ledger> ledger;
+  Catalogue catalogue;
+  LateLinks links;
+  RouterCore core;
+  Api api;
+  std::unique_ptr<wire::NodeServer> nodes;
+  std::unique_ptr<http::Server> server;
+};
+
+Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, http::AsioExecutor& executor) {
+  if (options.models.empty())
+    return fail(ErrorKind::invalid_input, "models: expected at least one, found none");
+  if (auto status = make_folder(options.data); !status) return status.error();
+  auto key = crypto::PrivateKey::load_or_create(options.data / "router.key");
+  if (!key) return std::move(key).error();
+  Catalogue catalogue;
+  for (const RouterModel& model : options.models) {
+    auto served = load_served_model(model.id, model.path);
+    if (!served) return std::move(served).error();
+    if (auto status = catalogue.add(std::move(*served)); !status) return status.error();
+  }
+  auto ledger = ledger::open_sqlite_ledger(options.data / "ledger.sqlite");
+  if (!ledger) return std::move(ledger).error();
+  if (auto status = set_prices(**ledger, options.models); !status) return status.error();
+
+  options.core.arithmetic_version = arith::kArithmeticVersion;
+  auto parts = std::make_unique<Parts>(std::move(*key), std::move(*ledger), std::move(catalogue),
+                                       std::move(options.core), executor);
+
+  wire::NodeServerOptions node_options;
+  node_options.address = options.node_address;
+  node_options.port = options.node_port;
+  auto nodes = wire::NodeServer::listen(node_options, parts->key, executor, parts->core);
+  if (!nodes) return std::move(nodes).error();
+  parts->nodes = std::move(*nodes);
+  parts->links.bind(*parts->nodes);
+
+  http::ServerOptions api_options;
+  api_options.address = options.api_address;
+  api_options.port = options.api_port;
+  api_options.certificate_chain_file = options.tls_certificate;
+  api_options.private_key_file = options.tls_key;
+  auto server = http::Server::listen(executor, api_options,
+                                     [api = &parts->api](http::Request request, http::Responder responder) {
+                                       api->handle(std::move(request), std::move(responder));
+                                     });
+  if (!server) return std::move(server).error();
+  parts->server = std::move(*server);
+
+  parts->core.start();
+  log::info("router_started", {{"router", parts->key.node_id().value},
+                               {"api_port", parts->server->port()},
+                               {"node_port", parts->nodes->port()},
+                               {"models", parts->catalogue.models().size()}});
+  return std::unique_ptr<RouterNode>(new RouterNode(std::move(parts)));
+}
+
+RouterNode::RouterNode(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+RouterNode::~RouterNode() = default;
+
+NodeId RouterNode::id() const {
+  return parts_->key.node_id();
+}
+std::uint16_t RouterNode::api_port() const {
+  return parts_->server->port();
+}
+std::uint16_t RouterNode::node_port() const {
+  return parts_->nodes->port();
+}
+
+void RouterNode::stop(std::chrono::milliseconds grace, std::function<void()> done) {
+  log::info("router_stopping", {{"tasks", parts_->core.tasks()}});
+  parts_->core.drain();
+  parts_->server->shutdown(grace, [this, done = std::move(done)] {
+    parts_->core.abandon_all(
+        fail(ErrorKind::unavailable, "the router is shutting down; nothing was charged"));
+    parts_->nodes->shutdown();
+    done();
+  });
+}
+
+}  // namespace cortensor::router

@@ -1,0 +1,102 @@
+// A network without sockets: nodes that answer by a made-up model, exact as the real one is, honest or not.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "crypto/ed25519.h"
+#include "engine/tokenizer.h"
+#include "manual_executor.h"
+#include "protocol/link.h"
+#include "protocol/message.h"
+#include "router/core/catalogue.h"
+
+namespace cortensor::router {
+
+inline constexpr std::uint32_t kArithmetic = 7;
+inline constexpr std::uint32_t kContext = 256;
+
+// Bytes as tokens, and Llama 3's control tokens.
+std::unique_ptr<ServedModel> make_model(const std::string& id = "tiny:q8_0", std::uint8_t weights = 1);
+
+// What every honest node answers: `length` letters decided by seed and position, then an end of turn.
+std::vector<Step> true_answer(const GenerationRequest& request, const ServedModel& model, std::size_t length);
+std::string text_of(const std::vector<Step>& steps, const ServedModel& model);
+FinishReason true_finish(const GenerationRequest& request, const std::vector<Step>& steps);
+
+class FakeLinks final : public protocol::RouterLinks {
+ public:
+  explicit FakeLinks(Executor& executor) : executor_(executor) {}
+  void bind(protocol::RouterLinkEvents& events) { events_ = &events; }
+  protocol::LinkId open() { return ++last_; }
+  // The other end closes.
+  void cut(protocol::LinkId link);
+
+  void send(protocol::LinkId link, protocol::RouterMessage message) override;
+  void close(protocol::LinkId link, const Error& why) override;
+
+  std::map<protocol::LinkId, std::vector<protocol::RouterMessage>> sent;
+  std::map<protocol::LinkId, bool> closed;
+
+ private:
+  Executor& executor_;
+  protocol::RouterLinkEvents* events_ = nullptr;
+  protocol::LinkId last_ = 0;
+};
+
+class FakeNode {
+ public:
+  FakeNode(FakeLinks& links, protocol::RouterLinkEvents& router, const ServedModel& model,
+           protocol::Role role, std::uint8_t seed);
+
+  protocol::Hello hello(std::string token, std::uint32_t slots = 4, double speed = 100) const;
+  void attach(const std::string& token, std::uint32_t slots = 4, double speed = 100);
+  void say(protocol::NodeMessage message) { router_.on_message(link, std::move(message)); }
+
+  // All messages of a kind so far.
+  template <class T>
+  std::vector<T> heard() const {
+    std::vector<T> out;
+    if (const auto found = links_.sent.find(link); found != links_.sent.end())
+      for (const auto& message : found->second)
+        if (const T* one = std::get_if<T>(&message)) out.push_back(*one);
+    return out;
+  }
+  bool closed() const { return links_.closed.contains(link); }
+
+  // Miner: the steps of its n-th assignment from `first` up to `end` (or the answer's end), and the last
+  // word.
+  std::vector<Step> answer(const protocol::Assign& assign) const;
+  void send_steps(const protocol::Assign& assign, std::size_t first, std::size_t end);
+  protocol::Commitment commitment(const protocol::Assign& assign) const;
+  void submit(const protocol::Assign& assign) { say(protocol::Submission{commitment(assign)}); }
+  void run(const protocol::Assign& assign) {
+    send_steps(assign, 0, SIZE_MAX);
+    submit(assign);
+  }
+
+  // Validator: replays the latest check, truthfully.
+  protocol::Verdict verdict(const protocol::Check& check) const;
+  void judge() {
+    const auto check = heard<protocol::Check>().back();
+    say(protocol::CheckResult{check.commitment.attempt, verdict(check)});
+  }
+
+  crypto::PrivateKey key;
+  NodeId id;
+  protocol::Role role;
+  protocol::LinkId link = 0;
+  std::size_t length = 12;             // letters of every answer
+  std::optional<std::size_t> lies_at;  // another token there
+  std::optional<std::size_t> wrong_digest_at;
+  std::optional<std::size_t> cuts_at;  // ends there for no reason
+
+ private:
+  FakeLinks& links_;
+  protocol::RouterLinkEvents& router_;
+  const ServedModel& model_;
+};
+
+}  // namespace cortensor::router
