@@ -7,6 +7,7 @@
 #include <ctime>
 #include <utility>
 
+#include "http/server_metrics.h"
 #include "http/status_map.h"
 
 namespace cortensor::http {
@@ -51,6 +52,7 @@ Connection::Connection(std::shared_ptr<ServerState> server, Socket socket, std::
   error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   if (server_->tls) tls_.emplace(socket_, *server_->tls);
+  server_metrics().connections.add(1);
 }
 
 void Connection::start() {
@@ -160,6 +162,7 @@ void Connection::parse() {
 
 void Connection::dispatch() {
   state_ = State::answering;
+  server_metrics().requests.add();
   clear_deadline();
   keep_alive_ = parser_->keep_alive();
   http_1_0_ = parser_->http_1_0();
@@ -181,6 +184,7 @@ void Connection::dispatch() {
 
 void Connection::refuse_request(int status, std::string_view message) {
   state_ = State::ending;
+  server_metrics().refused_requests.add();
   keep_alive_ = false;
   head_only_ = false;
   http_1_0_ = false;
@@ -344,6 +348,7 @@ void Connection::drain_input() {
 
 // The client does not read: let the kernel forget what it holds for it.
 void Connection::reset() {
+  server_metrics().dropped_clients.add();
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   close();
@@ -352,6 +357,7 @@ void Connection::reset() {
 void Connection::close() {
   if (state_ == State::closed) return;
   state_ = State::closed;
+  server_metrics().connections.add(-1);
   const std::shared_ptr<Connection> self = shared_from_this();  // the server may hold the last reference
   error_code ignored;
   socket_.close(ignored);

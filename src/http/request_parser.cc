@@ -15,7 +15,6 @@ struct RequestParser::State {
   State(std::size_t header, std::size_t body) : header_limit(header), body_limit(body) {
     parser.header_limit(static_cast<std::uint32_t>(header));
     parser.body_limit(body);
-    parser.eager(true);
   }
 
   void refuse(int why, std::string what) {
@@ -51,6 +50,40 @@ struct RequestParser::State {
       return refuse(400, "request target: expected a path that begins with '/'");
   }
 
+  std::size_t take_header(std::string_view bytes) {
+    error_code error;
+    std::size_t used = 0;
+    parser.eager(false);  // stop behind the header, so that its length is known
+    while (!error && !parser.is_header_done())
+      used += parser.put(boost::asio::buffer(bytes.substr(used)), error);
+    header_bytes += used;
+    const std::size_t waiting = parser.is_header_done() ? 0 : bytes.size() - used;
+    if (error && error != beast_http::error::need_more) {
+      refuse(error);
+    } else if (header_bytes + waiting > header_limit) {
+      refuse_header();
+    } else if (parser.is_header_done()) {
+      stage = Stage::body;
+      check_header();
+    }
+    return used;
+  }
+
+  std::size_t take_body(std::string_view bytes) {
+    error_code error;
+    std::size_t used = 0;
+    parser.eager(true);
+    if (!parser.is_done() && !bytes.empty()) used = parser.put(boost::asio::buffer(bytes), error);
+    if (error && error != beast_http::error::need_more) {
+      refuse(error);
+    } else if (parser.is_done()) {
+      stage = Stage::complete;
+    } else if (bytes.size() - used > header_limit) {
+      refuse(400, "chunk header: longer than " + std::to_string(header_limit) + " bytes");
+    }
+    return used;
+  }
+
   // "/path?query", also of the absolute form "http://host/path?query"; empty when it is neither.
   static std::string_view path_and_query(boost::beast::string_view target) {
     std::string_view text(target.data(), target.size());
@@ -84,36 +117,13 @@ std::size_t RequestParser::feed(std::string_view bytes) {
   if (taken == bytes.size() || bytes.substr(taken) == "\r") return taken;
   state.started = true;
 
-  const auto rest = bytes.substr(taken);
-  error_code error;
-  std::size_t used = 0;
   try {
-    used = state.parser.put(boost::asio::buffer(rest), error);
+    if (state.stage == Stage::header) taken += state.take_header(bytes.substr(taken));
+    if (state.stage == Stage::body) taken += state.take_body(bytes.substr(taken));
   } catch (const std::exception&) {  // out of memory and the like: the request is refused, the server stays
     state.refuse(500, "the request could not be read");
-    return bytes.size();
   }
-  if (error && error != beast_http::error::need_more) {
-    state.refuse(error);
-    return taken + used;
-  }
-  const std::size_t waiting = rest.size() - used;
-  if (!state.parser.is_header_done()) {
-    state.header_bytes += used;
-    if (state.header_bytes + waiting > state.header_limit) state.refuse_header();
-    return taken + used;
-  }
-  if (state.stage == Stage::header) {
-    state.stage = Stage::body;
-    state.check_header();
-    if (state.stage == Stage::failed) return taken + used;
-  }
-  if (state.parser.is_done()) {
-    state.stage = Stage::complete;
-  } else if (waiting > state.header_limit) {  // a chunk's own header, or the trailers
-    state.refuse(400, "chunk header: longer than " + std::to_string(state.header_limit) + " bytes");
-  }
-  return taken + used;
+  return taken;
 }
 
 RequestParser::Stage RequestParser::stage() const {

@@ -78,5 +78,19 @@ TEST(RequestParser, HoldsToItsLimits) {
   EXPECT_EQ(feed(parser, "GET /" + std::string(2000, 'x'), 1), Stage::failed);
 }
 
+// The header limit is exact, whether the bytes come one by one, all at once, or with a body behind them.
+TEST(RequestParser, CountsTheHeaderExactly) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\nX: ";
+  const std::string body(900, 'b');
+  for (const std::size_t size : {1024, 1025}) {
+    const std::string text = head + std::string(size - head.size() - 4, 'x') + "\r\n\r\n" + body;
+    for (const std::size_t step : {std::size_t{1}, std::size_t{7}, text.size()}) {
+      RequestParser parser(1024, 2048);
+      EXPECT_EQ(feed(parser, text, step), size == 1024 ? Stage::complete : Stage::failed)
+          << size << " by " << step;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cortensor::http
