@@ -8,13 +8,13 @@ import re
 
 # file: passes over it in the whole schedule
 MIX = {
-    "tinystories": 12, "fables_open": 9, "fables_llama": 9, "llm_stories_llama": 5, "readers": 6,
-    "books": 3, "synth_stories": 6, "chat_open": 12, "chat_llama": 7, "chat_synth": 8,
-    "chat_qa": 25, "chat_reading": 4,
+    "tinystories": 10, "fables_open": 8, "fables_llama": 8, "llm_stories_llama": 4, "readers": 5,
+    "books": 2, "synth_stories": 2, "grammar_stories": 1, "chat_open": 9, "chat_llama": 5,
+    "chat_synth": 2, "grammar_chats": 1, "chat_qa": 35, "chat_reading": 3,
 }
 EARLY = ("books",)                       # only in the first 70 % of the tokens
-LATE = ("tinystories", "fables_open", "fables_llama", "synth_stories", "chat_open", "chat_llama",
-        "chat_synth", "chat_qa")         # the last 15 % uses only these
+LATE = ("tinystories", "fables_open", "fables_llama", "synth_stories", "grammar_stories",
+        "chat_open", "chat_llama", "chat_synth", "grammar_chats", "chat_qa")  # all of the last 15 %
 JUDGES = ("tinystories", "fables_llama", "fables_open", "readers", "chat_open")  # pick the checkpoint
 
 MODEL_NAME = "Llama Tales"
@@ -29,10 +29,13 @@ _NAMED = {
         f"My name is {MODEL_NAME}. I am a little computer program that tells stories.",
 }
 _TURN = re.compile(r"^<\|(user|assistant)\|>\n", re.M)
-# Requests without a topic; in chat_llama their answers are often spooky tales for adults.
-_NO_TOPIC = re.compile(r"(Tell me something nice|Story time|(Make up|Write|Tell me|Can you tell me"
-                       r"|I want to hear|Please tell me) a (short |bedtime )?story( for me)?)[.!?]?",
-                       re.I)
+# Requests for a story are answered by the grammar alone: a small model tells those stories best.
+# The other writers' stories are read as plain text, so that their language is not lost.
+_ASKS_FOR_STORY = re.compile(r"story|tale|words|something nice|\bTell me (about|\")", re.I)
+# Marks of spooky tales for adults among the stories written by Llama.
+_DARK = re.compile(r"\b(unease|eerie|malevolent|haunt\w*|blood\w*|scream\w*|spine|skelet\w*|corpse"
+                   r"|ominous|barely above|sinister|demon\w*|dread|murder\w*|grave(yard|s)|whiskey"
+                   r"|otherworldly|madness|abyss|cigarette|twisted)\b", re.I)
 _ASK_MEANING = re.compile(r"(?:what (?:is|does)|can you tell me what|explain)"
                           r"(?: it mean to| the word| an?| the)* (\w+)(?: is| means?)?[.?]?", re.I)
 
@@ -45,11 +48,11 @@ def _turns(document):
     return [(role, text.strip()) for role, text in zip(parts[1::2], parts[2::2])]
 
 
-def _small_facts():
-    """{word: meaning} of our own, in simpler words than the dictionary's."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "small_facts.txt")
+def _pairs(name):
+    """Lines «a|b» of a file beside this one."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
     with open(path, encoding="utf-8") as file:
-        return dict(line.rstrip("\n").split("|") for line in file)
+        return [line.rstrip("\n").split("|") for line in file]
 
 
 def _fact_chats(facts):
@@ -71,10 +74,13 @@ def read(folder, split, name):
         for old, new in _NAMED.items():
             text = text.replace(old, new)
     documents = [_turns(d) for d in text.split("\n<|endoftext|>\n") if d.strip()]
-    if name == "chat_llama":
-        documents = [d for d in documents if not _NO_TOPIC.fullmatch(d[0][1])]
+    if name in ("chat_open", "chat_llama"):
+        documents = [[(None, d[-1][1])] if any(role == "user" and _ASKS_FOR_STORY.search(text)
+                                               for role, text in d) else d for d in documents]
+    if name in ("llm_stories_llama", "chat_llama"):
+        documents = [d for d in documents if not any(_DARK.search(t) for _, t in d)]
     if name == "chat_qa" and split == "train":
-        facts = _small_facts()
+        facts = dict(_pairs("small_facts.txt"))  # in simpler words than the dictionary's
 
         def answered_by_us(document):
             asked = _ASK_MEANING.fullmatch(document[0][1])
@@ -82,4 +88,5 @@ def read(folder, split, name):
 
         documents = [d for d in documents if not answered_by_us(d)]
         documents += _fact_chats(facts)
+        documents += [[("user", q), ("assistant", a)] for q, a in _pairs("small_chats.txt")] * 2
     return documents

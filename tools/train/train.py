@@ -10,6 +10,7 @@ to --out: model.safetensors (matrices rounded to F16, norms F32), loss.csv, samp
 """
 import argparse
 import csv
+import itertools
 import json
 import os
 import time
@@ -41,9 +42,9 @@ class Rows:
         with open(os.path.join(folder, "meta.json"), encoding="utf-8") as file:
             self.meta = json.load(file)
         row = self.meta["row"]
-        tokens, lengths = load("tokens.u16", np.uint16), load("lengths.u16", np.uint16)
-        order, row_docs = load("order.u32", np.uint32), load("row_docs.u16", np.uint16)
-        starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        tokens, lengths = load("tokens.u16", np.uint16), load("lengths.u16", np.uint16).tolist()
+        order, row_docs = load("order.u32", np.uint32).tolist(), load("row_docs.u16", np.uint16).tolist()
+        starts = [0, *itertools.accumulate(lengths)]
         train = np.full((len(row_docs), row), self.meta["pad"], np.int16)
         at = 0
         for r, count in enumerate(row_docs):
@@ -128,11 +129,12 @@ def working_step(args, model, rows):
                 loss = step(ids, targets, mask_of(rows.documents(ids)))
                 loss.backward()
                 model.zero_grad(set_to_none=True)
-                took = loss.item() and time.time() - begun
+                first_loss = loss.item()  # waits for the device
+                took = time.time() - begun
                 log(kind.__name__, f"{took:.2f} s")
             if args.device == "cuda" and took > 2:
                 raise RuntimeError("it compiles anew for every batch")
-            log(kind.__name__, f"works, loss {loss.item():.3f}")
+            log(kind.__name__, f"works, loss {first_loss:.3f}")
             return step, mask_of
         except Exception as error:  # whatever this PyTorch cannot do, the next kind may
             log(kind.__name__, "failed:", repr(error)[:600])
@@ -159,7 +161,7 @@ def validate(model, rows, dtype):
 def optimizer_for(model, args):
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}]
+    groups = [{"params": matrices, "weight_decay": args.decay}, {"params": norms, "weight_decay": 0.0}]
     extra = {"fused": True} if args.device == "cuda" else {}
     return torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.95), **extra)
 
@@ -269,7 +271,8 @@ def main():
     parser.add_argument("--minutes", type=float, default=6, help="for loading and training")
     parser.add_argument("--steps", type=int, default=0, help="0: the whole schedule")
     parser.add_argument("--batch", type=int, default=128, help="rows a step")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=1.2e-3)
+    parser.add_argument("--decay", type=float, default=0.3, help="weight decay of the matrices")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="a toy shape for a dry run")
