@@ -1,0 +1,203 @@
+// Every `example` line of docs/spec/arithmetic.md is what the code computes, and none is missing.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "arith/attention.h"
+#include "arith/llama_reference.h"
+#include "arith/matmul.h"
+#include "arith/rmsnorm.h"
+#include "arith/rope.h"
+#include "arith/sampling.h"
+#include "arith/silu.h"
+#include "arith/weight_quantiser.h"
+#include "base/hex.h"
+#include "engine/transcript.h"
+
+namespace cortensor {
+namespace {
+
+using arith::float_of;
+
+__attribute__((format(printf, 1, 2))) std::string text(const char* format, ...) {
+  char line[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  return line;
+}
+
+void weights_and_conversions(std::vector<std::string>& lines) {
+  for (const float x : {2.5f, 3.5f})
+    lines.push_back(text("A1: nearest(%a) = %d", static_cast<double>(x), arith::round_to_int(x)));
+
+  arith::BlockQ8 q8{0x2e66, {-128}};
+  arith::BlockQ4 q4{0x2e66, {3}};
+  float value = 0.0f;
+  arith::widen_row(arith::WeightType::q8_0, reinterpret_cast<const std::uint8_t*>(&q8), {&value, 1});
+  lines.push_back(text("A2: Q8_0 d=0x2e66 w=-128 -> %a", static_cast<double>(value)));
+  arith::widen_row(arith::WeightType::q4_0, reinterpret_cast<const std::uint8_t*>(&q4), {&value, 1});
+  lines.push_back(text("A2: Q4_0 d=0x2e66 nibble=3 -> %a", static_cast<double>(value)));
+
+  for (const std::uint16_t half : {std::uint16_t{0x0001}, std::uint16_t{0xc500}})
+    lines.push_back(text("A3: f16 0x%04x -> %a", half, static_cast<double>(arith::f16_to_f32(half))));
+  for (const float x : {0x1.002p+0f, 0x1.2p-24f})
+    lines.push_back(text("A3: %a -> f16 0x%04x", static_cast<double>(x), arith::f32_to_f16(x)));
+  lines.push_back(text("A3: bf16 0xbf80 -> %a", static_cast<double>(arith::bf16_to_f32(0xbf80))));
+}
+
+void products(std::vector<std::string>& lines) {
+  const float few[] = {1.0f, -0.5f, 0x1.8p-7f};
+  std::int8_t q[3];
+  float scale;
+  arith::quantise_block(few, q, scale);
+  lines.push_back(text("A4: (0x1p+0, -0x1p-1, 0x1.8p-7) -> d=%a q=(%d, %d, %d)", static_cast<double>(scale),
+                       q[0], q[1], q[2]));
+
+  std::vector<arith::BlockQ8> row(17);
+  std::vector<float> x;
+  for (std::size_t i = 0; i < row.size() * 32; ++i) {
+    row[i / 32].scale = 0x2e66;
+    row[i / 32].weights[i % 32] = static_cast<std::int8_t>(static_cast<int>(i % 7) - 3);
+    x.push_back(1.0f / static_cast<float>(1 + i));
+  }
+  float y = 0.0f;
+  arith::matvec(arith::WeightType::q8_0, reinterpret_cast<const std::uint8_t*>(row.data()), x, {&y, 1});
+  lines.push_back(text("A5: 17 blocks of w = (i mod 7) - 3, d=0x2e66, x_i = RN(1 / (1 + i)) -> %a",
+                       static_cast<double>(y)));
+
+  const float w[] = {1.0f, 0x1p-24f, -1.0f}, z[] = {0x1.000002p+0f, 1.0f, 1.0f};
+  lines.push_back(text("A6: w=(0x1p+0, 0x1p-24, -0x1p+0), x=(0x1.000002p+0, 0x1p+0, 0x1p+0) -> %a",
+                       static_cast<double>(arith::dot_regular(w, z))));
+}
+
+void functions(std::vector<std::string>& lines) {
+  for (const float x : {1.0f, -std::numeric_limits<float>::infinity()})
+    lines.push_back(text("A7: exp(%a) = %a", static_cast<double>(x), static_cast<double>(arith::exp(x))));
+  for (const float x : {1.0f, -89.0f})
+    lines.push_back(text("A8: silu(%a) = %a", static_cast<double>(x), static_cast<double>(arith::silu(x))));
+  lines.push_back(text("A8: swiglu(0x1p+1, 0x1.8p+1) = %a", static_cast<double>(arith::swiglu(2.0f, 3.0f))));
+
+  const float x[] = {1, 2, 3, 4}, g[] = {1, 1, 1, 0.5f};
+  float y[4];
+  arith::rmsnorm(x, g, 1e-5f, y);
+  lines.push_back(text("A9: x=(1, 2, 3, 4), g=(1, 1, 1, 0x1p-1), epsilon=%a -> (%a, %a, %a, %a)",
+                       static_cast<double>(1e-5f), static_cast<double>(y[0]), static_cast<double>(y[1]),
+                       static_cast<double>(y[2]), static_cast<double>(y[3])));
+
+  const double frequency = arith::rope_frequency(500000.0, 64, 9, 1.0f);
+  const arith::SinCos entry = arith::rope_entry(777, frequency);
+  float pair[] = {1.0f, 2.0f};
+  arith::rotate(pair, {&entry, 1});
+  lines.push_back(text("A10: B=500000, R=64, i=9 -> F=%a", frequency));
+  lines.push_back(text("A10: position=777 -> sin=%a cos=%a", static_cast<double>(entry.sin),
+                       static_cast<double>(entry.cos)));
+  lines.push_back(text("A10: rotate(0x1p+0, 0x1p+1) = (%a, %a)", static_cast<double>(pair[0]),
+                       static_cast<double>(pair[1])));
+}
+
+void attention(std::vector<std::string>& lines) {
+  const float few[] = {1.0f, -2.0f, 0x1.8p-3f};
+  std::int8_t q[3];
+  std::uint16_t scale;
+  arith::quantise_block_f16(few, q, scale);
+  lines.push_back(
+      text("A11: (0x1p+0, -0x1p+1, 0x1.8p-3) -> d=0x%04x q=(%d, %d, %d)", scale, q[0], q[1], q[2]));
+  for (const std::size_t dim : {8u, 64u, 128u})
+    lines.push_back(text("A12: D=%zu -> %a", dim, static_cast<double>(arith::attention_scale(dim))));
+
+  arith::CachedRows rows(8);
+  float row[8], out[8];
+  for (int key = 0; key < 70; ++key) {
+    for (int e = 0; e < 8; ++e) row[e] = static_cast<float>((key * 5 + e * 3) % 11 - 5) / 4.0f;
+    rows.append(row);
+  }
+  arith::attend(row, rows, rows, 70, out);
+  lines.push_back(text(
+      "A12: D=8, keys = values = (((5 j + 3 e) mod 11) - 5) / 4 for j < 70, query = key 69 -> y_0=%a y_7=%a",
+      static_cast<double>(out[0]), static_cast<double>(out[7])));
+}
+
+// One layer, every matrix [rows, cols] holding (((7 n + 3 k) mod 11) - 5) / 16 in F32.
+void forward_pass(std::vector<std::string>& lines) {
+  constexpr std::size_t kDim = 32;
+  std::vector<float> numbers;
+  for (std::size_t n = 0; n < kDim; ++n)
+    for (std::size_t k = 0; k < kDim; ++k)
+      numbers.push_back(static_cast<float>((7 * n + 3 * k) % 11) / 16.0f - 0.3125f);
+  const std::vector<float> ones(kDim, 1.0f);
+  const auto matrix = [&](std::size_t rows) {
+    return arith::Matrix{arith::WeightType::f32, rows, kDim,
+                         reinterpret_cast<const std::uint8_t*>(numbers.data())};
+  };
+  arith::LlamaWeights w;
+  w.dim = w.ffn_dim = kDim;
+  w.heads = 2;
+  w.kv_heads = 1;
+  w.head_dim = 16;
+  w.vocab_size = 8;
+  w.rms_epsilon = 1e-5f;
+  w.rope_base = 10000.0f;
+  w.embedding = w.output = matrix(8);
+  w.output_norm = ones;
+  w.layers.push_back(
+      {ones, matrix(32), matrix(16), matrix(16), matrix(32), ones, matrix(32), matrix(32), matrix(32)});
+  arith::LlamaReference reference(w);
+  reference.step(1);
+  reference.step(2);
+  float logits[8];
+  reference.logits(logits);
+  lines.push_back(text("A13: the model above, tokens (1, 2) -> state_0=%a logit_0=%a",
+                       static_cast<double>(reference.hidden()[0]), static_cast<double>(logits[0])));
+}
+
+void choices(std::vector<std::string>& lines) {
+  lines.push_back(text("A14: seed=42 P=7 -> u=%a", static_cast<double>(arith::uniform_at(42, 7))));
+  const float logits[] = {1.0f, 2.0f, 2.0f, 0.5f};
+  lines.push_back(text("A14: logits=(1, 2, 2, 0x1p-1) T=0x1p-1 top_p=0x1.cp-1 u=0x1.8p-1 -> token %u",
+                       arith::sample(logits, {.temperature = 0.5f, .top_p = 0.875f}, 0.75f)));
+
+  const float state[] = {1.0f, -2.0f};
+  const Digest digest = engine::position_digest(state, 7);
+  const Step step{7, digest};
+  const Step steps[] = {step, step, step};
+  lines.push_back("A15: state=(0x1p+0, -0x1p+1) token=7 -> " + to_hex(digest));
+  lines.push_back("A15: root of that digest three times -> " + to_hex(engine::transcript_root(steps)));
+
+  std::vector<float> x(32);
+  x[0] = 1.0f, x[1] = -2.0f, x[2] = 0.5f;
+  arith::BlockQ4 block;
+  arith::quantise_weights(std::span<const float, 32>(x), block);
+  lines.push_back(text("A16: Q4_0 of (0x1p+0, -0x1p+1, 0x1p-1, 0, ...) -> d=0x%04x nibbles=(%d, %d, %d, %d)",
+                       block.scale, arith::weight_of(block, 0) + 8, arith::weight_of(block, 1) + 8,
+                       arith::weight_of(block, 2) + 8, arith::weight_of(block, 3) + 8));
+}
+
+TEST(Specification, ItsExamplesAreWhatTheCodeComputes) {
+  std::vector<std::string> computed;
+  weights_and_conversions(computed);
+  products(computed);
+  functions(computed);
+  attention(computed);
+  forward_pass(computed);
+  choices(computed);
+
+  std::vector<std::string> written;
+  std::ifstream document(CORTENSOR_SPEC);
+  const std::string prefix = "    example ";
+  for (std::string line; std::getline(document, line);)
+    if (line.starts_with(prefix)) written.push_back(line.substr(prefix.size()));
+
+  ASSERT_EQ(written.size(), computed.size());
+  for (std::size_t i = 0; i < computed.size(); ++i) EXPECT_EQ(written[i], computed[i]);
+}
+
+}  // namespace
+}  // namespace cortensor
