@@ -145,7 +145,7 @@ class Network:
 
     def post(self, path, body):
         status, _, answer = self.request("POST", path, body)
-        assert status == 200, answer
+        assert status in (200, 201), answer
         return answer
 
     def open_session(self, level="full", **more):
