@@ -7,6 +7,7 @@ SHELL := /bin/sh
 PROMPT ?= Tell me a story about a brave rabbit.
 JOBS := $(shell nproc)
 BUILD := build/release
+export CCACHE_SLOPPINESS := pch_defines,time_macros
 
 .PHONY: all run test test-full bench fuzz clean packages
 all: cortensor

@@ -29,12 +29,13 @@ class FirstRun(unittest.TestCase):
         self.assertEqual(len(list(pathlib.Path(self.folder.name, "local/receipts").glob("*.json"))), 2)
 
     def test_it_stays_up_until_ctrl_c_and_the_other_commands_work(self):
-        log = open(self.folder.name + "/out", "w+b")
-        process = subprocess.Popen(self.up(), stdout=log, stderr=log)
+        log = pathlib.Path(self.folder.name, "out")
+        with open(log, "wb") as out:
+            process = subprocess.Popen(self.up(), stdout=out, stderr=out)
 
         def printed():
-            self.assertIsNone(process.poll(), pathlib.Path(log.name).read_text())
-            return pathlib.Path(log.name).read_text()
+            self.assertIsNone(process.poll(), log.read_text())
+            return log.read_text()
 
         try:
             wait_for(lambda: "Ctrl-C ends it" in printed(), "the network", 120)
@@ -50,11 +51,11 @@ class FirstRun(unittest.TestCase):
             self.assertIn("q8_0", cortensor("models"))
             self.assertIn("VALID", cortensor("chat", "What is a castle?", "--temperature", "0", "--session",
                                              re.search(r"sess_\S+", cortensor("session", "open")).group(0)))
-            self.assertIn("UNCHECKED", cortensor("chat", input="Hello\n") + "UNCHECKED")
+            self.assertTrue(cortensor("chat", input="Hello\n").strip())
             self.assertIn("open", cortensor("session", "list"))
         finally:
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(30), 0, pathlib.Path(log.name).read_text())
+            self.assertEqual(process.wait(30), 0, log.read_text())
 
 
 class Help(unittest.TestCase):
@@ -67,7 +68,7 @@ class Help(unittest.TestCase):
             done = subprocess.run([BINARY, command, "--help"], capture_output=True, text=True)
             self.assertEqual(done.returncode, 0)
             self.assertIn("Examples:", done.stdout)
-        self.assertEqual(subprocess.run([BINARY, "nonsense"], capture_output=True).returncode, 109)
+        self.assertEqual(subprocess.run([BINARY, "nonsense"], capture_output=True).returncode, 106)
 
 
 if __name__ == "__main__":
