@@ -96,12 +96,15 @@ Result<TokenId> Sampler::sample(std::span<const float> logits, const Sampling& s
 
 // The candidates that can matter, by rising token id.
 void Sampler::gather(std::span<const float> logits, float largest, float temperature) {
-  candidates_.clear();
   const float farthest = -kReach * temperature;
+  candidates_.resize(logits.size());
+  std::size_t count = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     const float distance = logits[i] - largest;
-    if (distance >= farthest) candidates_.push_back({rank_of(logits[i]), static_cast<TokenId>(i), distance});
+    candidates_[count] = {rank_of(logits[i]), static_cast<TokenId>(i), distance};
+    count += distance >= farthest ? 1 : 0;
   }
+  candidates_.resize(count);
 }
 
 // By falling logit, equal ones by rising id; with top_k, only the first of them.

@@ -166,10 +166,12 @@ Status Tokenizer::Impl::read_special_tokens(const GgufFile& file) {
     if (!id) return id.error();
     *kind.id = *id ? *id : vocabulary.find_control(kind.name);
   }
-  auto eom = read_token_id(file, "tokenizer.ggml.eom_token_id", vocabulary.size());
+  const auto eom = read_token_id(file, "tokenizer.ggml.eom_token_id", vocabulary.size());
   if (!eom) return eom.error();
-  if (!*eom) *eom = vocabulary.find_control("<|eom_id|>");
-  for (const auto& id : {eos, eot, *eom})
+  // A chat model's file names the end of turn as its end of text, but a plain text of it still ends the other
+  // way: so the tokens count by their names as well.
+  for (const auto& id : {eos, eot, *eom, vocabulary.find_control("<|end_of_text|>"),
+                         vocabulary.find_control("<|eot_id|>"), vocabulary.find_control("<|eom_id|>")})
     if (id) stop_tokens.push_back(*id);
   std::sort(stop_tokens.begin(), stop_tokens.end());
   stop_tokens.erase(std::unique(stop_tokens.begin(), stop_tokens.end()), stop_tokens.end());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,8 @@ struct ByteLevelVocabulary {
   std::vector<std::string> whole = {};
   std::string chat_template = "{{ '<|start_header_id|>' + role + '<|eot_id|>' }}";
 
+  std::optional<std::uint32_t> eos_in_file = {};  // instead of eos()
+
   std::vector<std::string> tokens() const {
     std::vector<std::string> tokens;
     for (unsigned byte = 0; byte < 256; ++byte) tokens.push_back(alphabet(static_cast<std::uint8_t>(byte)));
@@ -71,7 +74,7 @@ struct ByteLevelVocabulary {
     writer.add_i32s("tokenizer.ggml.token_type", types);
     writer.add_strings("tokenizer.ggml.merges", lines);
     writer.add_u32("tokenizer.ggml.bos_token_id", bos());
-    writer.add_u32("tokenizer.ggml.eos_token_id", eos());
+    writer.add_u32("tokenizer.ggml.eos_token_id", eos_in_file.value_or(eos()));
     if (!chat_template.empty()) writer.add_string("tokenizer.chat_template", chat_template);
     return writer.to_bytes({});
   }

@@ -119,6 +119,15 @@ TEST(ByteLevel, KnowsItsSpecialTokens) {
   EXPECT_EQ(tokenizer.vocab_size(), 261u);
 }
 
+// Chat models' files say that the end of turn is the end of text; their plain texts end with the other token.
+TEST(ByteLevel, EveryKnownEndEndsAnAnswer) {
+  ByteLevelVocabulary vocabulary;
+  vocabulary.eos_in_file = vocabulary.eot();
+  const Tokenizer tokenizer = load(vocabulary.file());
+  EXPECT_EQ(tokenizer.eos(), vocabulary.eot());
+  EXPECT_THAT(tokenizer.stop_tokens(), ElementsAre(vocabulary.eos(), vocabulary.eot()));
+}
+
 // Merging by the definition: again and again the best pair, the leftmost of equals.
 std::vector<TokenId> merge_slowly(const ByteLevelVocabulary& vocabulary, std::string_view piece) {
   std::vector<std::string> parts;
