@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <future>
+#include <latch>
 
 #include "engine_fixture.h"
 
@@ -125,15 +127,27 @@ TEST_P(Replay, RunsBesideGenerations) {
     EXPECT_EQ(answers[i].steps, generate(*engine_, request_of(prompt_of(20, i), 100, GetParam())).steps);
 }
 
+// The engine thread is held inside another sequence's callback while the replay is submitted and cancelled, so the
+// replay cannot have ended before.
 TEST_P(Replay, CanBeCancelled) {
   std::promise<Result<ReplayResult>> promise;
-  GenerationRequest request = request_;
-  const auto one_by_one = file().engine({"", 1, 1, 0, 1});
-  const auto handle =
-      one_by_one->submit_replay(request, honest_.steps, FinishReason::length,
-                                [&](Result<ReplayResult> result) { promise.set_value(result); });
+  std::latch held(1), release(1);
+  const auto engine = file().engine({"", 1, 2, 0, 1});
+  Callbacks holding;
+  holding.on_step = [&](std::size_t position, const Step&, std::optional<double>) {
+    if (position > 0) return;
+    held.count_down();
+    release.wait();
+  };
+  holding.on_finish = [](FinishReason, const Digest&) {};
+  holding.on_error = [](const Error&) {};
+  ASSERT_TRUE(engine->submit({request_, {}, false}, holding));
+  held.wait();
+  const auto handle = engine->submit_replay(request_, honest_.steps, FinishReason::length,
+                                            [&](Result<ReplayResult> result) { promise.set_value(result); });
   ASSERT_TRUE(handle);
-  one_by_one->cancel(*handle);
+  engine->cancel(*handle);
+  release.count_down();
   const auto result = promise.get_future().get();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::cancelled);
