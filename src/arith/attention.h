@@ -36,6 +36,12 @@ inline float attention_score(const QuantisedRow& query, const CachedRows& keys, 
   return product * scale;
 }
 
+// Spec: A12.5. With binary16 keys the query is not quantised.
+inline float attention_score(std::span<const float> query, const CachedRows& keys, std::size_t key,
+                             float scale) {
+  return dot_regular(keys.widened(key), query) * scale;
+}
+
 // What one chunk, or the chunks merged so far, contribute.
 struct AttentionState {
   float max = 0.0f;
@@ -59,10 +65,17 @@ inline AttentionState attend_chunk(std::span<const float> scores, const CachedRo
   chunk.out.assign(values.head_dim(), 0.0f);
   for (std::size_t j = 0; j < scores.size(); ++j) {
     for (std::size_t d = 0; d < values.head_dim(); ++d) {
+      if (values.type() == CacheType::f16) {  // A12.5
+        chunk.out[d] = std::fma(p[j], values.widened(first + j)[d], chunk.out[d]);
+        continue;
+      }
       const float weight = p[j] * values.scale(first + j, d / kBlock);
       chunk.out[d] = std::fma(weight, static_cast<float>(values.row(first + j)[d]), chunk.out[d]);
     }
   }
+  // A12.5. Absent keys may be added with weight +0 or left out: that could only change the sign of a zero.
+  if (values.type() == CacheType::f16)
+    for (float& out : chunk.out) out = out + 0.0f;
   return chunk;
 }
 
@@ -85,13 +98,14 @@ inline void merge_chunk(AttentionState& all, const AttentionState& chunk) {
 inline bool attend(std::span<const float> query, const CachedRows& keys, const CachedRows& values,
                    std::size_t count, std::span<float> out) {
   QuantisedRow quantised;
-  if (!quantise_row(query, quantised)) return false;
+  if (keys.type() == CacheType::int8 && !quantise_row(query, quantised)) return false;
   const float scale = attention_scale(keys.head_dim());
   AttentionState all;
   for (std::size_t first = 0; first < count; first += kChunk) {
     std::vector<float> scores(std::min(kChunk, count - first));
     for (std::size_t j = 0; j < scores.size(); ++j) {
-      scores[j] = attention_score(quantised, keys, first + j, scale);
+      scores[j] = keys.type() == CacheType::int8 ? attention_score(quantised, keys, first + j, scale)
+                                                 : attention_score(query, keys, first + j, scale);
       if (!is_finite(scores[j])) return false;
     }
     AttentionState chunk = attend_chunk(scores, values, first);

@@ -1,4 +1,5 @@
-// Keys and values of one KV head as the cache keeps them: int8 with a binary16 scale per 32 elements.
+// Keys and values of one KV head as the cache keeps them: int8 with a binary16 scale per 32 elements, or
+// binary16.
 #pragma once
 
 #include <algorithm>
@@ -32,17 +33,39 @@ inline bool quantise_block_f16(std::span<const float> x, std::int8_t* q, std::ui
   return true;
 }
 
+// Spec: A11. A model with a quantised matrix in any layer keeps an int8 cache; the others, whose activations
+// are not quantised anywhere, keep binary16.
+enum class CacheType : std::uint8_t { int8, f16 };
+
 // Rows of head_dim elements; the last block of a row is short when head_dim is no multiple of 32.
 class CachedRows {
  public:
-  explicit CachedRows(std::size_t head_dim) : head_dim_(head_dim) {}
+  explicit CachedRows(std::size_t head_dim, CacheType type = CacheType::int8)
+      : head_dim_(head_dim), type_(type) {}
+
+  CacheType type() const { return type_; }
 
   std::size_t head_dim() const { return head_dim_; }
   std::size_t blocks() const { return (head_dim_ + kBlock - 1) / kBlock; }
-  std::size_t rows() const { return q_.size() / head_dim_; }
+  std::size_t rows() const { return rows_; }
 
-  // Spec: A11.2. Appends one row; returns false as quantise_block_f16 does.
+  // Appends one row; returns false if a value is not finite or too large.
   bool append(std::span<const float> x) {
+    ++rows_;
+    return type_ == CacheType::int8 ? append_int8(x) : append_f16(x);
+  }
+
+  // Of an int8 cache.
+  const std::int8_t* row(std::size_t key) const { return &q_[key * head_dim_]; }
+  float scale(std::size_t key, std::size_t block) const {
+    return f16_to_f32(scales_[key * blocks() + block]);
+  }
+  // Of a binary16 cache: a row, widened exactly.
+  std::span<const float> widened(std::size_t key) const { return {&widened_[key * head_dim_], head_dim_}; }
+
+ private:
+  // Spec: A11.2
+  bool append_int8(std::span<const float> x) {
     q_.resize(q_.size() + head_dim_);
     scales_.resize(scales_.size() + blocks());
     bool finite = true;
@@ -53,15 +76,22 @@ class CachedRows {
     }
     return finite;
   }
-  const std::int8_t* row(std::size_t key) const { return &q_[key * head_dim_]; }
-  float scale(std::size_t key, std::size_t block) const {
-    return f16_to_f32(scales_[key * blocks() + block]);
+
+  // Spec: A11.3. Every element is rounded to binary16; a row with an element that is then not finite becomes
+  // zero.
+  bool append_f16(std::span<const float> x) {
+    bool finite = true;
+    for (const float value : x) finite &= is_finite_f16(f32_to_f16(value));
+    for (const float value : x) widened_.push_back(finite ? f16_to_f32(f32_to_f16(value)) : 0.0f);
+    return finite;
   }
 
- private:
   std::size_t head_dim_;
+  CacheType type_;
+  std::size_t rows_ = 0;
   std::vector<std::int8_t> q_;         // [rows, head_dim]
   std::vector<std::uint16_t> scales_;  // [rows, blocks], binary16
+  std::vector<float> widened_;         // [rows, head_dim], of a binary16 cache
 };
 
 }  // namespace cortensor::arith

@@ -21,6 +21,14 @@ std::span<T> head_of(std::span<T> row, std::size_t index, std::size_t head_dim) 
 
 }  // namespace
 
+CacheType cache_type(const LlamaWeights& weights) {
+  for (const LlamaLayer& layer : weights.layers)
+    for (const Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
+                                 &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
+      if (is_quantised(matrix->type)) return CacheType::int8;
+  return CacheType::f16;
+}
+
 LlamaReference::LlamaReference(const LlamaWeights& weights)
     : weights_(weights), x_(weights.dim), hidden_(weights.dim) {
   const LlamaWeights& w = weights_;
@@ -28,7 +36,7 @@ LlamaReference::LlamaReference(const LlamaWeights& weights)
     const float factor = w.rope_factors.empty() ? 1.0f : w.rope_factors[i];
     frequencies_.push_back(rope_frequency(static_cast<double>(w.rope_base), w.head_dim, i, factor));
   }
-  const std::vector<CachedRows> empty(w.kv_heads, CachedRows(w.head_dim));
+  const std::vector<CachedRows> empty(w.kv_heads, CachedRows(w.head_dim, cache_type(w)));
   cache_.assign(w.layers.size(), LayerCache{empty, empty});
 }
 

@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "arith/blocks.h"
+#include "arith/kv_cache.h"
 #include "base/bytes.h"
 #include "base/result.h"
 #include "compute/rope_table.h"
@@ -54,6 +55,7 @@ inline constexpr std::size_t kPagePositions = 64;
 struct KvShape {
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
+  arith::CacheType cache = arith::CacheType::int8;
 };
 inline constexpr std::size_t kMaxHeadDim = 256;
 
@@ -106,7 +108,7 @@ class Backend {
   // offsets.
   virtual std::size_t page_bytes(const KvShape& shape) const = 0;
 
-  // A11. Quantises keys (after RoPE) and values, [tokens, kv_heads * head_dim], into the sequences' pages at
+  // A11. Puts keys (after RoPE) and values, [tokens, kv_heads * head_dim], into the sequences' pages at
   // `offset`.
   virtual void store_kv(const float* keys, const float* values, const KvShape& shape, std::size_t offset,
                         std::span<const SequenceRows> sequences, Failed failed) = 0;

@@ -9,6 +9,9 @@
 namespace cortensor::conformance {
 namespace {
 
+using arith::CacheType;
+constexpr CacheType kCaches[] = {CacheType::int8, CacheType::f16};
+
 using compute::KvShape;
 using compute::SequenceRows;
 
@@ -40,7 +43,7 @@ struct Sequence {
         refused(length) {
     const std::size_t dim = shape.head_dim, group = heads / shape.kv_heads;
     for (std::size_t kv = 0; kv < shape.kv_heads; ++kv) {
-      arith::CachedRows keys(dim), values(dim);
+      arith::CachedRows keys(dim, shape.cache), values(dim, shape.cache);
       for (std::size_t t = 0; t < length; ++t) {
         refused[t] |= !keys.append({&k[(t * shape.kv_heads + kv) * dim], dim});
         refused[t] |= !values.append({&v[(t * shape.kv_heads + kv) * dim], dim});
@@ -90,9 +93,11 @@ TEST_P(A12, EveryHeadShape) {
   for (const std::size_t dim : {8u, 16u, 24u, 32u, 40u, 64u, 72u, 96u, 128u, 256u}) {
     for (const auto& [heads, kv_heads] :
          {std::pair{1u, 1u}, {4u, 4u}, {8u, 2u}, {6u, 2u}, {12u, 1u}, {22u, 2u}}) {
-      const KvShape shape{kv_heads, dim};
-      const Sequence s(shape, heads, 70, Kind::ordinary, random);
-      expect_exact(*backend, s, shape, heads, 70);
+      for (const CacheType cache : kCaches) {
+        const KvShape shape{kv_heads, dim, cache};
+        const Sequence s(shape, heads, 70, Kind::ordinary, random);
+        expect_exact(*backend, s, shape, heads, 70);
+      }
     }
   }
 }
@@ -100,11 +105,13 @@ TEST_P(A12, EveryHeadShape) {
 // Decode equals prefill equals any chunking, for any number of threads, across chunk borders.
 TEST_P(A12, AnyChunkingAndThreads) {
   Random random(13);
-  const KvShape shape{2, 64};
-  const Sequence s(shape, 8, 260, Kind::ordinary, random);
-  for (const std::size_t threads : {1u, 2u, 5u}) {
-    const auto backend = this->backend(threads);
-    for (const std::size_t rows : {1u, 3u, 63u, 64u, 65u, 260u}) expect_exact(*backend, s, shape, 8, rows);
+  for (const CacheType cache : kCaches) {
+    const KvShape shape{2, 64, cache};
+    const Sequence s(shape, 8, 260, Kind::ordinary, random);
+    for (const std::size_t threads : {1u, 2u, 5u}) {
+      const auto backend = this->backend(threads);
+      for (const std::size_t rows : {1u, 3u, 63u, 64u, 65u, 260u}) expect_exact(*backend, s, shape, 8, rows);
+    }
   }
 }
 
@@ -113,9 +120,11 @@ TEST_P(A12, EveryKindOfNumbers) {
   const auto backend = this->backend(1);
   for (const Kind kind : kKinds) {
     for (const std::size_t dim : {8u, 48u, 128u}) {
-      const KvShape shape{2, dim};
-      const Sequence s(shape, 6, 130, kind, random);
-      expect_exact(*backend, s, shape, 6, 130);
+      for (const CacheType cache : kCaches) {
+        const KvShape shape{2, dim, cache};
+        const Sequence s(shape, 6, 130, kind, random);
+        expect_exact(*backend, s, shape, 6, 130);
+      }
     }
   }
 }
@@ -166,8 +175,8 @@ TEST_P(A12, SeveralSequencesAtOnce) {
 TEST_P(A12, BadRowsAreMarked) {
   Random random(16);
   const auto backend = this->backend(2);
-  const KvShape shape{1, 32};
   constexpr std::size_t kLength = 80;
+  KvShape shape{1, 32};
   const auto expect_marked = [&](std::size_t row, float* q, float* k, float* v, bool later_rows_too) {
     const Pages pages(backend->page_bytes(shape), kLength);
     const SequenceRows batch{0, kLength, 0, pages.table()};
@@ -179,7 +188,11 @@ TEST_P(A12, BadRowsAreMarked) {
     EXPECT_EQ(failed, expected);
   };
   const auto fresh = [&] { return numbers(Kind::ordinary, kLength * 2 * 32, random); };
-  for (const std::size_t row : {0u, 70u}) {
+  for (const auto& [row, cache] : {std::pair{0u, CacheType::int8},
+                                   {70u, CacheType::int8},
+                                   {0u, CacheType::f16},
+                                   {70u, CacheType::f16}}) {
+    shape.cache = cache;
     auto q = fresh(), k = fresh(), v = fresh();
     q[row * 64 + 40] = std::numeric_limits<float>::quiet_NaN();
     expect_marked(row, q.data(), k.data(), v.data(), false);

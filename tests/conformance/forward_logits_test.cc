@@ -1,8 +1,7 @@
 // Claim: our arithmetic stays close to exact mathematics. Logits of small random models (standard deviation
-// 0.95) against those computed in binary64 from the same weights. Nearly all of the distance of F16 and BF16
-// models is the int8 key/value cache, and for quantised models it comes on top of the int8 activations.
-// (llama.cpp, with its F16 cache: F16 0.0005, BF16 0.0050, Q8_0 0.0171, Q4_0 0.0173.) The data lies in
-// CORTENSOR_CONFORMANCE; without it the test is skipped.
+// 0.95) against those computed in binary64 from the same weights. llama.cpp with its F16 cache has F16
+// 0.0005, BF16 0.0050, Q8_0 0.0171, Q4_0 0.0173: we are no further with regular weights, and pay 0.003 for
+// the int8 cache of quantised ones. The data lies in CORTENSOR_CONFORMANCE; without it the test is skipped.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -71,7 +70,7 @@ TEST_P(ForwardLogits, StayCloseToMathematics) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ForwardLogits,
-                         testing::Values(Case{"f16", 0.0100}, Case{"bf16", 0.0103}, Case{"q8_0", 0.0205},
+                         testing::Values(Case{"f16", 0.0005}, Case{"bf16", 0.0050}, Case{"q8_0", 0.0205},
                                          Case{"q4_0", 0.0198}),
                          [](const auto& test) { return std::string(test.param.type); });
 

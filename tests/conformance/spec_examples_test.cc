@@ -113,16 +113,20 @@ void attention(std::vector<std::string>& lines) {
   for (const std::size_t dim : {8u, 64u, 128u})
     lines.push_back(text("A12: D=%zu -> %a", dim, static_cast<double>(arith::attention_scale(dim))));
 
-  arith::CachedRows rows(8);
-  float row[8], out[8];
-  for (int key = 0; key < 70; ++key) {
-    for (int e = 0; e < 8; ++e) row[e] = static_cast<float>((key * 5 + e * 3) % 11 - 5) / 4.0f;
-    rows.append(row);
+  for (const auto cache : {arith::CacheType::int8, arith::CacheType::f16}) {
+    arith::CachedRows rows(8, cache);
+    float row[8], out[8];
+    for (int key = 0; key < 70; ++key) {
+      for (int e = 0; e < 8; ++e) row[e] = static_cast<float>((key * 5 + e * 3) % 11 - 5) / 4.0f;
+      rows.append(row);
+    }
+    arith::attend(row, rows, rows, 70, out);
+    const char* form =
+        cache == arith::CacheType::int8
+            ? "A12: D=8, keys = values = (((5 j + 3 e) mod 11) - 5) / 4 for j < 70, query = key 69 -> y_0=%a y_7=%a"
+            : "A12: the same from a binary16 cache -> y_0=%a y_7=%a";
+    lines.push_back(text(form, static_cast<double>(out[0]), static_cast<double>(out[7])));
   }
-  arith::attend(row, rows, rows, 70, out);
-  lines.push_back(text(
-      "A12: D=8, keys = values = (((5 j + 3 e) mod 11) - 5) / 4 for j < 70, query = key 69 -> y_0=%a y_7=%a",
-      static_cast<double>(out[0]), static_cast<double>(out[7])));
 }
 
 // One layer, every matrix [rows, cols] holding (((7 n + 3 k) mod 11) - 5) / 16 in F32.

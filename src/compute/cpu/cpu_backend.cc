@@ -187,7 +187,7 @@ void CpuBackend::rope(float* x, std::size_t heads, std::size_t head_dim, const R
 }
 
 std::size_t CpuBackend::page_bytes(const KvShape& shape) const {
-  return shape.kv_heads * KvHeadPage::bytes(shape.head_dim);
+  return shape.kv_heads * KvHeadPage::bytes(shape);
 }
 
 void CpuBackend::store_kv(const float* keys, const float* values, const KvShape& shape, std::size_t offset,
@@ -199,7 +199,7 @@ void CpuBackend::store_kv(const float* keys, const float* values, const KvShape&
         const std::size_t row = sequence.first_row + i, position = sequence.first_position + i;
         std::uint8_t* const layer = sequence.pages[position / kPagePositions] + offset;
         for (std::size_t h = 0; h < shape.kv_heads; ++h) {
-          KvHeadPage page(layer + h * KvHeadPage::bytes(shape.head_dim), shape.head_dim, kernels_.width);
+          KvHeadPage page(layer + h * KvHeadPage::bytes(shape), shape, kernels_.width);
           const std::size_t at = row * stride + h * shape.head_dim;
           if (!page.store(position % kPagePositions, keys + at, values + at)) mark(failed, row);
         }
@@ -247,9 +247,13 @@ void CpuBackend::attend_item(const AttendItem& item, const float* q, std::size_t
     }
   }
   const std::size_t kv_head = item.first_head / (heads / shape.kv_heads);
-  const AttendArgs args{queries.data(), count,
-                        sequence.pages, offset + kv_head * KvHeadPage::bytes(shape.head_dim),
-                        shape.head_dim, arith::attention_scale(shape.head_dim)};
+  const AttendArgs args{queries.data(),
+                        count,
+                        sequence.pages,
+                        offset + kv_head * KvHeadPage::bytes(shape),
+                        shape.head_dim,
+                        arith::attention_scale(shape.head_dim),
+                        shape.cache == arith::CacheType::f16};
   const std::uint32_t bad = kernels_.attend(&args);
   for (std::size_t i = 0; i < count; ++i)
     if (bad >> i & 1) mark(failed, rows[i]);

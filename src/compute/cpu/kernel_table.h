@@ -47,6 +47,7 @@ struct AttendArgs {
   size_t offset;  // of the KV head inside each page
   size_t head_dim;
   float scale;  // A12.1
+  bool f16;     // the cache is binary16
 };
 
 struct KernelTable {

@@ -6,10 +6,14 @@
 //   values        [64][32 B]                                             int8
 //   value scales  [B][64]                                                binary16
 //
-// Elements past head_dim are zero.
+// Elements past head_dim are zero. In a binary16 cache a head is
+//
+//   keys          [64 / width][head_dim][width positions]                binary16
+//   values        [64][32 B]                                             binary16, zero past head_dim
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -23,15 +27,31 @@ namespace cortensor::compute {
 class KvHeadPage {
  public:
   static std::size_t blocks(std::size_t head_dim) { return (head_dim + arith::kBlock - 1) / arith::kBlock; }
-  static std::size_t bytes(std::size_t head_dim) {
+  static std::size_t bytes(const KvShape& shape) {
+    return shape.cache == arith::CacheType::int8 ? int8_bytes(shape.head_dim) : f16_bytes(shape.head_dim);
+  }
+  static std::size_t int8_bytes(std::size_t head_dim) {
     return 2 * kPagePositions * blocks(head_dim) * (arith::kBlock + sizeof(std::uint16_t));
   }
 
-  KvHeadPage(std::uint8_t* head, std::size_t head_dim, std::size_t width)
-      : head_(head), head_dim_(head_dim), blocks_(blocks(head_dim)), width_(width) {}
+  static std::size_t f16_bytes(std::size_t head_dim) {
+    return kPagePositions * (head_dim + arith::kBlock * blocks(head_dim)) * sizeof(std::uint16_t);
+  }
 
-  // A11.2. Stores the key and the value of a slot, 0 .. 63; false if either is refused by the quantiser.
+  KvHeadPage(std::uint8_t* head, const KvShape& shape, std::size_t width)
+      : head_(head),
+        cache_(shape.cache),
+        head_dim_(shape.head_dim),
+        blocks_(blocks(shape.head_dim)),
+        width_(width) {}
+
+  // A11.2, A11.3. Stores the key and the value of a slot, 0 .. 63; false if either is refused.
   bool store(std::size_t slot, const float* key, const float* value) {
+    return cache_ == arith::CacheType::int8 ? store_int8(slot, key, value) : store_f16(slot, key, value);
+  }
+
+ private:
+  bool store_int8(std::size_t slot, const float* key, const float* value) {
     bool finite = true;
     std::uint8_t* const key_scales = head_ + kPagePositions * arith::kBlock * blocks_;
     std::uint8_t* const values = key_scales + kPagePositions * 2 * blocks_;
@@ -55,8 +75,28 @@ class KvHeadPage {
     return finite;
   }
 
- private:
+  bool store_f16(std::size_t slot, const float* key, const float* value) {
+    const auto round = [&](const float* x, std::array<std::uint16_t, kMaxHeadDim>& out) {
+      out = {};
+      bool finite = true;
+      for (std::size_t d = 0; d < head_dim_; ++d)
+        finite &= arith::is_finite_f16(out[d] = arith::f32_to_f16(x[d]));
+      if (!finite) out = {};
+      return finite;
+    };
+    std::array<std::uint16_t, kMaxHeadDim> row;
+    bool finite = round(key, row);
+    std::uint8_t* const lane = head_ + (slot / width_ * head_dim_ * width_ + slot % width_) * 2;
+    for (std::size_t d = 0; d < head_dim_; ++d) std::memcpy(lane + d * width_ * 2, &row[d], 2);
+
+    finite &= round(value, row);
+    std::uint8_t* const values = head_ + kPagePositions * head_dim_ * 2;
+    std::memcpy(values + slot * arith::kBlock * blocks_ * 2, row.data(), arith::kBlock * blocks_ * 2);
+    return finite;
+  }
+
   std::uint8_t* head_;
+  arith::CacheType cache_;
   std::size_t head_dim_, blocks_, width_;
 };
 

@@ -154,18 +154,19 @@ bool rotation_is_exact(const KernelTable& table) {
   return same(expected, found);
 }
 
-bool attention_is_exact(const KernelTable& table) {
+bool attention_is_exact(const KernelTable& table, arith::CacheType cache) {
   constexpr std::size_t kDim = 48, kKeys = 150;
   Vectors random(104);
-  arith::CachedRows keys(kDim), values(kDim);
+  const KvShape shape{1, kDim, cache};
+  arith::CachedRows keys(kDim, cache), values(kDim, cache);
   std::vector<Buffer> pages;
   std::vector<const std::uint8_t*> pointers;
   for (std::size_t key = 0; key < kKeys; ++key) {
-    if (key % kPagePositions == 0) pointers.push_back(pages.emplace_back(KvHeadPage::bytes(kDim)).data());
+    if (key % kPagePositions == 0) pointers.push_back(pages.emplace_back(KvHeadPage::bytes(shape)).data());
     const std::vector<float> k = random.values(kDim), v = random.values(kDim);
     keys.append(k);
     values.append(v);
-    KvHeadPage(pages.back().data(), kDim, table.width).store(key % kPagePositions, k.data(), v.data());
+    KvHeadPage(pages.back().data(), shape, table.width).store(key % kPagePositions, k.data(), v.data());
   }
   std::array<std::size_t, 7> counts{1, 63, 64, 65, 100, 149, 150};
   const std::vector<float> x = random.values(counts.size() * kDim);
@@ -175,8 +176,13 @@ bool attention_is_exact(const KernelTable& table) {
     queries[i] = {&x[i * kDim], &found[i * kDim], counts[i]};
     arith::attend({&x[i * kDim], kDim}, keys, values, counts[i], {&expected[i * kDim], kDim});
   }
-  const AttendArgs args{
-      queries.data(), queries.size(), pointers.data(), 0, kDim, arith::attention_scale(kDim)};
+  const AttendArgs args{queries.data(),
+                        queries.size(),
+                        pointers.data(),
+                        0,
+                        kDim,
+                        arith::attention_scale(kDim),
+                        cache == arith::CacheType::f16};
   return table.attend(&args) == 0 && same(expected, found);
 }
 
@@ -198,7 +204,8 @@ Status self_test(const KernelTable& table) {
   if (!norm_is_exact(table)) return wrong("the norm");
   if (!gate_is_exact(table)) return wrong("the gate");
   if (!rotation_is_exact(table)) return wrong("the rotation");
-  if (!attention_is_exact(table)) return wrong("attention");
+  if (!attention_is_exact(table, arith::CacheType::int8)) return wrong("attention over int8");
+  if (!attention_is_exact(table, arith::CacheType::f16)) return wrong("attention over binary16");
   return ok();
 }
 
