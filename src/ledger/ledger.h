@@ -65,7 +65,12 @@ class Ledger {
 
   // hold -> parties, once per task and choice. conflict: settled already, or the session is not open;
   // payment_required: the payments exceed the hold; not_found: the session. Records unpaid tasks as well.
-  virtual Status settle_task(const Settlement& settlement, WallTime now) = 0;
+  Status settle_task(const Settlement& settlement, WallTime now) {
+    return settle_tasks({&settlement, 1}, now).front();
+  }
+  // The same for several, in order and each on its own: one durable transaction books those that succeed. The
+  // statuses are parallel; when the store fails, all of them say so and nothing is booked.
+  virtual std::vector<Status> settle_tasks(std::span<const Settlement> settlements, WallTime now) = 0;
   virtual Result<SettledTask> settled_task(const TaskId& task, std::uint32_t choice) = 0;  // not_found
   virtual Result<std::vector<SettledTask>> list_tasks(
       const SessionId& session) = 0;  // in order of settlement

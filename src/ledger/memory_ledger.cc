@@ -197,7 +197,13 @@ class MemoryLedger final : public Ledger {
 
   // ---- settlement ----
 
-  Status settle_task(const Settlement& settlement, WallTime now) override {
+  std::vector<Status> settle_tasks(std::span<const Settlement> settlements, WallTime now) override {
+    std::vector<Status> statuses;
+    for (const Settlement& settlement : settlements) statuses.push_back(book(settlement, now));
+    return statuses;
+  }
+
+  Status book(const Settlement& settlement, WallTime now) {
     const auto total = checked_total(settlement);
     if (!total) return total.error();
     Session* paying = find(settlement.session);

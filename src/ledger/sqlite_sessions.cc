@@ -142,35 +142,44 @@ Result<std::vector<Released>> SqliteLedger::expire_sessions(WallTime now, std::s
 
 // ---- settlement ----
 
-Status SqliteLedger::settle_task(const Settlement& settlement, WallTime now) {
-  const auto total = checked_total(settlement);
-  if (!total) return total.error();
-  return db_.change([&]() -> Status {
-    const auto paying = session_row(settlement.session);
-    if (!paying) return no_such("session", settlement.session.value);
-    if (db_.query("SELECT 1 FROM tasks WHERE id = ? AND choice = ?", settlement.task, settlement.choice)
-            .next())
-      return already_settled(settlement.task, settlement.choice);
-    if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
-    if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);
-
-    std::optional<std::int64_t> entry;
-    if (total->micro != 0) {
-      std::vector<Leg> legs{{book_of(paying->id), -*total}};
-      for (const Payment& payment : settlement.payments)
-        if (payment.amount != 0)
-          legs.push_back({book_of(payment.party), Credits{payment.amount}, payment.kind});
-      entry = post(EntryKind::settle, task_reference(settlement.task, settlement.choice), legs, now);
-      db_.run("UPDATE sessions SET spent = spent + ? WHERE id = ?", *total, paying->id);
-    }
-    db_.run(
-        "INSERT INTO tasks (id, choice, session, entry, prompt_tokens, completion_tokens, outcome, receipt, "
-        "settled)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        settlement.task, settlement.choice, settlement.session, entry, settlement.usage.prompt_tokens,
-        settlement.usage.completion_tokens, settlement.outcome, settlement.receipt, now);
+std::vector<Status> SqliteLedger::settle_tasks(std::span<const Settlement> settlements, WallTime now) {
+  std::vector<Status> statuses;
+  const Status stored = db_.change([&]() -> Status {
+    for (const Settlement& settlement : settlements) statuses.push_back(book_settlement(settlement, now));
     return ok();
   });
+  if (!stored) statuses.assign(settlements.size(), stored);
+  return statuses;
+}
+
+// Checks everything before it writes anything, so that a refusal leaves the transaction as it was.
+Status SqliteLedger::book_settlement(const Settlement& settlement, WallTime now) {
+  const auto total = checked_total(settlement);
+  if (!total) return total.error();
+  const auto paying = session_row(settlement.session);
+  if (!paying) return no_such("session", settlement.session.value);
+  if (db_.query("SELECT 1 FROM tasks WHERE id = ? AND choice = ?", settlement.task, settlement.choice)
+          .next())
+    return already_settled(settlement.task, settlement.choice);
+  if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
+  if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);
+
+  std::optional<std::int64_t> entry;
+  if (total->micro != 0) {
+    std::vector<Leg> legs{{book_of(paying->id), -*total}};
+    for (const Payment& payment : settlement.payments)
+      if (payment.amount != 0)
+        legs.push_back({book_of(payment.party), Credits{payment.amount}, payment.kind});
+    entry = post(EntryKind::settle, task_reference(settlement.task, settlement.choice), legs, now);
+    db_.run("UPDATE sessions SET spent = spent + ? WHERE id = ?", *total, paying->id);
+  }
+  db_.run(
+      "INSERT INTO tasks (id, choice, session, entry, prompt_tokens, completion_tokens, outcome, receipt, "
+      "settled)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      settlement.task, settlement.choice, settlement.session, entry, settlement.usage.prompt_tokens,
+      settlement.usage.completion_tokens, settlement.outcome, settlement.receipt, now);
+  return ok();
 }
 
 std::vector<SettledTask> SqliteLedger::tasks_of(Query row) {

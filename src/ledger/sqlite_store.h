@@ -46,7 +46,7 @@ class SqliteLedger final : public Ledger {
   Result<Credits> close_session(const SessionId& session, WallTime now) override;
   Result<std::vector<Released>> expire_sessions(WallTime now, std::span<const SessionId> busy) override;
 
-  Status settle_task(const Settlement& settlement, WallTime now) override;
+  std::vector<Status> settle_tasks(std::span<const Settlement> settlements, WallTime now) override;
   Result<SettledTask> settled_task(const TaskId& task, std::uint32_t choice) override;
   Result<std::vector<SettledTask>> list_tasks(const SessionId& session) override;
   Status reverse_task(const TaskId& task, std::uint32_t choice, std::string_view reason,
@@ -81,6 +81,7 @@ class SqliteLedger final : public Ledger {
   };
 
   // What follows runs inside a transaction.
+  Status book_settlement(const Settlement& settlement, WallTime now);
   Result<std::size_t> schema_version();  // 0: an empty file
   bool exists(const AccountId& account);
   Credits amount_in(const Book& book);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "crypto/ed25519.h"
 #include "http/server.h"
+#include "ledger/settlement_thread.h"
 #include "ledger/sqlite_ledger.h"
 #include "router/api/api.h"
 #include "router/core/router_core.h"
@@ -52,16 +53,19 @@ Status set_prices(ledger::Ledger& ledger, const std::vector<RouterModel>& models
 
 // In the order of dependence: the servers go first.
 struct RouterNode::Parts {
-  Parts(crypto::PrivateKey identity, std::unique_ptr<ledger::Ledger> book, Catalogue models,
-        CoreOptions options, http::AsioExecutor& executor)
+  Parts(crypto::PrivateKey identity, std::unique_ptr<ledger::Ledger> book,
+        std::unique_ptr<ledger::Ledger> book_for_settling, Catalogue models, CoreOptions options,
+        http::AsioExecutor& executor)
       : key(std::move(identity)),
         ledger(std::move(book)),
+        settler(std::move(book_for_settling), executor),
         catalogue(std::move(models)),
-        core(std::move(options), catalogue, key, executor, *ledger, links),
+        core(std::move(options), catalogue, key, executor, *ledger, settler, links),
         api(core) {}
 
   crypto::PrivateKey key;
   std::unique_ptr<ledger::Ledger> ledger;
+  ledger::SettlementThread settler;
   Catalogue catalogue;
   LateLinks links;
   RouterCore core;
@@ -84,11 +88,13 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   }
   auto ledger = ledger::open_sqlite_ledger(options.data / "ledger.sqlite");
   if (!ledger) return std::move(ledger).error();
+  auto ledger_for_settling = ledger::open_sqlite_ledger(options.data / "ledger.sqlite");
+  if (!ledger_for_settling) return std::move(ledger_for_settling).error();
   if (auto status = set_prices(**ledger, options.models); !status) return status.error();
 
   options.core.arithmetic_version = arith::kArithmeticVersion;
-  auto parts = std::make_unique<Parts>(std::move(*key), std::move(*ledger), std::move(catalogue),
-                                       std::move(options.core), executor);
+  auto parts = std::make_unique<Parts>(std::move(*key), std::move(*ledger), std::move(*ledger_for_settling),
+                                       std::move(catalogue), std::move(options.core), executor);
 
   wire::NodeServerOptions node_options;
   node_options.address = options.node_address;

@@ -15,7 +15,8 @@ constexpr int kSilentBeats = 3;
 }  // namespace
 
 RouterCore::RouterCore(CoreOptions options, const Catalogue& catalogue, const crypto::PrivateKey& key,
-                       Executor& executor, ledger::Ledger& ledger, protocol::RouterLinks& links)
+                       Executor& executor, ledger::Ledger& ledger, ledger::Settler& settler,
+                       protocol::RouterLinks& links)
     : options_(std::move(options)),
       catalogue_(catalogue),
       executor_(executor),
@@ -25,7 +26,7 @@ RouterCore::RouterCore(CoreOptions options, const Catalogue& catalogue, const cr
       conduct_(ledger, nodes_, links, executor, options_),
       sessions_(ledger, options_),
       receipts_(options_.max_receipts, options_.max_receipt_positions),
-      tasks_({options_, key, executor, ledger, links, nodes_, conduct_, sessions_, receipts_}),
+      tasks_({options_, key, executor, ledger, settler, links, nodes_, conduct_, sessions_, receipts_}),
       alive_(std::make_shared<bool>(true)) {}
 
 RouterCore::~RouterCore() {

@@ -26,7 +26,8 @@ class RouterCore final : public protocol::RouterLinkEvents {
  public:
   // All references outlive the core.
   RouterCore(CoreOptions options, const Catalogue& catalogue, const crypto::PrivateKey& key,
-             Executor& executor, ledger::Ledger& ledger, protocol::RouterLinks& links);
+             Executor& executor, ledger::Ledger& ledger, ledger::Settler& settler,
+             protocol::RouterLinks& links);
   ~RouterCore() override;
   RouterCore(const RouterCore&) = delete;
   RouterCore& operator=(const RouterCore&) = delete;

@@ -179,55 +179,68 @@ void TaskTable::close(Task& task, Choice& choice, ledger::TaskOutcome outcome) {
   const auto closed = [](const auto& one) { return one->phase == Choice::Phase::closed; };
   if (!std::all_of(task.choices.begin(), task.choices.end(), closed)) return;
 
+  settle(task);
+}
+
+// Bills every choice, asks the ledger to pay them together, and keeps the task until it has.
+void TaskTable::settle(Task& task) {
   const Clock::time_point began = context_.executor.now();
-  auto result = settle(task);
-  if (!result) {
-    log::error("task_not_settled", {{"task", task.id.value}, {"error", result.error().message}});
-    return fail_task(task.id, std::move(result).error());
+  auto settled = std::make_shared<Settled>();
+  settled->result.task = task.id;
+  settled->result.session = task.spec.session.id;
+  std::vector<ledger::Settlement> settlements;
+  for (const auto& choice : task.choices) {
+    auto one = bill(task, *choice, *settled);
+    if (!one) return fail_task(task.id, std::move(one).error());
+    settlements.push_back(std::move(*one));
   }
-  const std::unique_ptr<Task> ended = remove(task.id);
-  if (ended->listener) ended->listener->on_done(*result);
+  task.settling = true;
+  task.router_time += context_.executor.now() - began;
+  context_.settler.settle(std::move(settlements), context_.executor.wall_now(),
+                          [this, alive = alive_, id = task.id, settled](const Status& booked) {
+                            if (*alive) on_settled(id, *settled, booked);
+                          });
+}
+
+void TaskTable::on_settled(const TaskId& id, Settled& settled, const Status& booked) {
+  if (!booked) {
+    log::error("task_not_settled", {{"task", id.value}, {"error", booked.error().message}});
+    return fail_task(id, booked.error());
+  }
+  const Clock::time_point began = context_.executor.now();
+  const std::unique_ptr<Task> ended = remove(id);
+  if (!ended) return;
+  for (protocol::Receipt& receipt : settled.receipts)
+    context_.receipts.add(ended->spec.account, std::move(receipt));
+  if (ended->listener) ended->listener->on_done(settled.result);
   const Clock::duration spent = ended->router_time + (context_.executor.now() - began);
   metrics::histogram("cortensor_router_overhead_seconds",
-                     "Time a request spends in the router, without the model")
+                     "Time a request spends in the router, without the model and the ledger's disk")
       .observe_seconds(std::chrono::duration<double>(spent).count());
   metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"done\"").add();
   pump();
 }
 
-Result<TaskResult> TaskTable::settle(Task& task) {
-  TaskResult result;
-  result.task = task.id;
-  result.session = task.spec.session.id;
-  for (const auto& choice : task.choices) {
-    auto one = settle(task, *choice);
-    if (!one) return std::move(one).error();
-    result.cost += one->cost;
-    result.choices.push_back(std::move(*one));
-  }
-  return result;
-}
-
-Result<ChoiceResult> TaskTable::settle(Task& task, Choice& choice) {
-  const WallTime now = context_.executor.wall_now();
+// What the choice costs and its receipt, added to `settled`; yields what the ledger is to book.
+Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& settled) {
   const Attempt& lead = *choice.lead();
   const ledger::Usage usage{choice.request.prompt.size(), lead.steps().size()};
-  auto bill = make_bill(task.price, usage, choice.finding, context_.key.node_id());
-  if (!bill) return std::move(bill).error();
+  auto charged = make_bill(task.price, usage, choice.finding, context_.key.node_id());
+  if (!charged) return std::move(charged).error();
 
   ChoiceResult result;
   result.finish = *choice.finish;
-  result.prompt_tokens = bill->prompt_tokens;
-  result.completion_tokens = bill->completion_tokens;
+  result.prompt_tokens = charged->prompt_tokens;
+  result.completion_tokens = charged->completion_tokens;
   result.outcome = choice.finding.outcome;
   result.receipt = name("rcpt_");
-  result.cost = Credits{bill->total};
+  result.cost = Credits{charged->total};
   for (const protocol::Commitment& commitment : choice.finding.commitments)
     result.miners.push_back(commitment.miner);
 
   ReceiptParts parts;
   parts.id = result.receipt;
-  parts.issued = now;
+  parts.issued = context_.executor.wall_now();
   parts.session = task.spec.session.id;
   parts.task = task.id;
   parts.choice = choice.index;
@@ -237,7 +250,7 @@ Result<ChoiceResult> TaskTable::settle(Task& task, Choice& choice) {
   parts.steps = lead.steps();
   const ledger::TaskOutcome outcome = choice.finding.outcome;
   protocol::Receipt receipt =
-      make_receipt(std::move(parts), std::move(choice.finding), std::move(*bill), context_.key);
+      make_receipt(std::move(parts), std::move(choice.finding), std::move(*charged), context_.key);
   ledger::Settlement settlement{task.id,
                                 choice.index,
                                 task.spec.session.id,
@@ -245,9 +258,10 @@ Result<ChoiceResult> TaskTable::settle(Task& task, Choice& choice) {
                                 usage,
                                 outcome,
                                 protocol::receipt_digest(receipt)};
-  if (auto status = context_.ledger.settle_task(settlement, now); !status) return status.error();
-  context_.receipts.add(task.spec.account, std::move(receipt));
-  return result;
+  settled.result.cost += result.cost;
+  settled.result.choices.push_back(std::move(result));
+  settled.receipts.push_back(std::move(receipt));
+  return settlement;
 }
 
 }  // namespace cortensor::router

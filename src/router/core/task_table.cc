@@ -364,7 +364,10 @@ void TaskTable::check_times(const Place& place) {
 }
 
 void TaskTable::abandon_all(const Error& why) {
-  while (!tasks_.empty()) fail_task(tasks_.begin()->first, why);
+  std::vector<TaskId> unsettled;  // what the ledger has been asked to pay is not taken back
+  for (const auto& [id, task] : tasks_)
+    if (!task->settling) unsettled.push_back(id);
+  for (const TaskId& id : unsettled) fail_task(id, why);
 }
 
 void TaskTable::fail_task(const TaskId& id, const Error& why) {

@@ -3,7 +3,7 @@
 //
 //   answering:  waits for a miner -> attempts run -> every wanted attempt has submitted
 //   checking:   waits for a validator -> replay runs -> verdict, or too late
-//   closed:     once all choices are, the task is settled in the ledger and done
+//   closed:     once all choices are, the ledger is asked to pay, and the task is done when it has
 //
 // A lost attempt (link closed, failure, stall, breach of the protocol) is replaced by another miner's, which
 // gets the delivered tokens and goes on behind them. If a choice cannot be answered, the task fails as a
@@ -23,6 +23,7 @@
 #include "base/runtime/executor.h"
 #include "crypto/ed25519.h"
 #include "ledger/ledger.h"
+#include "ledger/settler.h"
 #include "protocol/link.h"
 #include "protocol/message.h"
 #include "router/core/conduct.h"
@@ -40,6 +41,7 @@ struct TaskContext {
   const crypto::PrivateKey& key;
   Executor& executor;
   ledger::Ledger& ledger;
+  ledger::Settler& settler;
   protocol::RouterLinks& links;
   NodeTable& nodes;
   Conduct& conduct;
@@ -55,7 +57,8 @@ Result<Credits> worst_case(const ledger::SessionSpec& session, ledger::Price pri
 
 class TaskTable {
  public:
-  explicit TaskTable(TaskContext context) : context_(context) {}
+  explicit TaskTable(TaskContext context) : context_(context), alive_(std::make_shared<bool>(true)) {}
+  ~TaskTable() { *alive_ = false; }
 
   // Reserves the worst case and starts. unavailable: no miner (or too few) could do it; overloaded: the queue
   // is full; the errors of SessionBook::reserve.
@@ -86,6 +89,11 @@ class TaskTable {
     std::uint32_t choice = 0;
     friend bool operator==(const Place&, const Place&) = default;
   };
+  // What a task becomes once the ledger has paid it.
+  struct Settled {
+    TaskResult result;
+    std::vector<protocol::Receipt> receipts;
+  };
   struct Found {
     Task* task = nullptr;
     Choice* choice = nullptr;
@@ -114,8 +122,9 @@ class TaskTable {
   bool start_check(Task& task, Choice& choice);
   void give_up_check(Task& task, Choice& choice, std::string_view reason);
   void close(Task& task, Choice& choice, ledger::TaskOutcome outcome);
-  Result<TaskResult> settle(Task& task);
-  Result<ChoiceResult> settle(Task& task, Choice& choice);
+  void settle(Task& task);
+  Result<ledger::Settlement> bill(Task& task, Choice& choice, Settled& settled);
+  void on_settled(const TaskId& id, Settled& settled, const Status& booked);
   protocol::Verdict own_verdict(const Choice& choice, protocol::Method method, protocol::Outcome outcome,
                                 std::string_view reason) const;
 
@@ -130,6 +139,7 @@ class TaskTable {
   std::unordered_map<AttemptId, Place> places_;  // of running attempts and checks
   std::deque<Place> waiting_;                    // choices that want a miner
   std::deque<Place> unchecked_;                  // choices that want a validator
+  std::shared_ptr<bool> alive_;                  // false once destroyed: the ledger's answers look first
 };
 
 }  // namespace cortensor::router

@@ -64,7 +64,7 @@ class World : public ::testing::Test {
 
   // A new core over the same ledger, as after a crash.
   void restart() {
-    core = std::make_unique<RouterCore>(options_, catalogue, router_key, executor, *ledger, links);
+    core = std::make_unique<RouterCore>(options_, catalogue, router_key, executor, *ledger, settler, links);
     links.bind(*core);
     core->start();
   }
@@ -138,6 +138,7 @@ class World : public ::testing::Test {
   ManualExecutor executor;
   FakeLinks links{executor};
   std::unique_ptr<ledger::Ledger> ledger = ledger::make_memory_ledger();
+  ledger::DirectSettler settler{*ledger};
   Catalogue catalogue;
   const ServedModel* model = nullptr;
   crypto::PrivateKey router_key = crypto::PrivateKey::generate();
