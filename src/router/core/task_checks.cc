@@ -12,8 +12,9 @@ namespace {
 
 using protocol::ValidationLevel;
 
-bool same_answer(const protocol::Commitment& a, const protocol::Commitment& b) {
-  return a.root == b.root && a.count == b.count && a.finish == b.finish;
+// Roots alone would not do: a liar can put other tokens beside the digests of the true ones.
+bool same_answer(const Attempt& a, const Attempt& b) {
+  return a.steps() == b.steps() && a.commitment()->finish == b.commitment()->finish;
 }
 
 }  // namespace
@@ -39,7 +40,7 @@ void TaskTable::conclude(Task& task, Choice& choice) {
   std::vector<const protocol::Commitment*> dissent;
   for (const auto& attempt : choice.attempts) {
     if (attempt.get() == lead) continue;
-    if (same_answer(*attempt->commitment(), delivered))
+    if (same_answer(*attempt, *lead))
       choice.finding.commitments.push_back(*attempt->commitment());
     else
       dissent.push_back(&*attempt->commitment());
@@ -127,7 +128,7 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
   switch (verdict.outcome) {
     case protocol::Outcome::valid:
       for (const auto& attempt : choice.attempts)
-        if (!same_answer(*attempt->commitment(), *choice.lead()->commitment()))
+        if (!same_answer(*attempt, *choice.lead()))
           context_.conduct.quarantine(attempt->miner(), "its answer differs from one found valid",
                                       protocol::commitment_digest(*attempt->commitment()));
       return close(task, choice, ledger::TaskOutcome::valid);

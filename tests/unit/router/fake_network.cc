@@ -1,5 +1,7 @@
 #include "fake_network.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "crypto/sha256.h"
 #include "engine/gguf_file.h"
@@ -63,7 +65,9 @@ void FakeLinks::cut(protocol::LinkId link) {
 }
 
 void FakeLinks::send(protocol::LinkId link, protocol::RouterMessage message) {
-  if (!closed.contains(link)) sent[link].push_back(std::move(message));
+  if (closed.contains(link)) return;
+  sent[link].push_back(message);
+  if (on_sent) executor_.post([this, link, message = std::move(message)] { on_sent(link, message); });
 }
 
 void FakeLinks::close(protocol::LinkId link, const Error& why) {

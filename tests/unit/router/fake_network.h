@@ -38,6 +38,8 @@ class FakeLinks final : public protocol::RouterLinks {
   void close(protocol::LinkId link, const Error& why) override;
 
   std::map<protocol::LinkId, std::vector<protocol::RouterMessage>> sent;
+  // Posted for every message, when set.
+  std::function<void(protocol::LinkId link, const protocol::RouterMessage& message)> on_sent;
   std::map<protocol::LinkId, bool> closed;
 
  private:
@@ -89,7 +91,7 @@ class FakeNode {
   protocol::Role role;
   protocol::LinkId link = 0;
   std::size_t length = 12;             // letters of every answer
-  std::optional<std::size_t> lies_at;  // another token there
+  std::optional<std::size_t> lies_at;  // another token there, beside the true digest
   std::optional<std::size_t> wrong_digest_at;
   std::optional<std::size_t> cuts_at;  // ends there for no reason
 

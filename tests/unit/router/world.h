@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "engine/transcript.h"
 #include "fake_network.h"
 #include "ledger/memory_ledger.h"
+#include "protocol/canonical.h"
 #include "protocol/receipt.h"
 #include "router/core/router_core.h"
 
@@ -45,6 +47,7 @@ class World : public ::testing::Test {
   static constexpr std::int64_t kMoney = 10'000'000;
 
   explicit World(CoreOptions options = {}) : options_(std::move(options)) {
+    log::set_level(log::Level::off);
     EXPECT_TRUE(catalogue.add(make_model()));
     model = catalogue.models().front().get();
     account = *ledger->create_account("alice", executor.wall_now());

@@ -1,0 +1,379 @@
+// Claims: over a real socket the API speaks OpenAI's JSON, streamed and whole; keys, sessions, receipts and
+// errors are as docs/spec/http-api.md says. The network behind it is made of fakes that answer at once.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/log.h"
+#include "fake_network.h"
+#include "http/client.h"
+#include "http/sse.h"
+#include "ledger/memory_ledger.h"
+#include "router/api/api.h"
+
+namespace cortensor::router {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+class ApiTest : public ::testing::Test {
+ protected:
+  ApiTest() {
+    log::set_level(log::Level::off);
+    EXPECT_TRUE(catalogue_.add(make_model()));
+    const WallTime now = executor_.wall_now();
+    account_ = *ledger_->create_account("alice", now);
+    EXPECT_TRUE(ledger_->deposit(account_, Credits{10'000'000}, "first", now));
+    EXPECT_TRUE(ledger_->set_price("tiny:q8_0", ledger::Price{}));
+    key_ = ledger_->create_api_key(account_, "test", now)->secret;
+    CoreOptions options;
+    options.arithmetic_version = kArithmetic;
+    core_ = std::make_unique<RouterCore>(options, catalogue_, router_key_, executor_, *ledger_, links_);
+    links_.bind(*core_);
+    api_ = std::make_unique<Api>(*core_);
+    const ServedModel& model = *catalogue_.models().front();
+    miner_ = std::make_unique<FakeNode>(links_, *core_, model, protocol::Role::miner, std::uint8_t{10});
+    validator_ =
+        std::make_unique<FakeNode>(links_, *core_, model, protocol::Role::validator, std::uint8_t{11});
+    links_.on_sent = [this](protocol::LinkId, const protocol::RouterMessage& message) {
+      if (const auto* assign = std::get_if<protocol::Assign>(&message); assign != nullptr)
+        miner_->run(*assign);
+      if (std::holds_alternative<protocol::Check>(message)) validator_->judge();
+    };
+    auto server =
+        http::Server::listen(executor_, {}, [this](http::Request request, http::Responder responder) {
+          api_->handle(std::move(request), std::move(responder));
+        });
+    EXPECT_TRUE(server);
+    server_ = std::move(*server);
+    base_ = "http://127.0.0.1:" + std::to_string(server_->port());
+    core_->start();
+    thread_ = std::thread([this] { executor_.run(); });
+  }
+  ~ApiTest() override {
+    executor_.stop();
+    thread_.join();
+    server_.reset();
+    EXPECT_TRUE(ledger_->audit()->clean());
+  }
+
+  // Runs on the executor's thread and waits.
+  void there(std::function<void()> work) {
+    std::promise<void> done;
+    executor_.post([&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void react(std::function<void(protocol::LinkId, const protocol::RouterMessage&)> reaction) {
+    there([&] { links_.on_sent = std::move(reaction); });
+  }
+  void attach_all() {
+    there([this] {
+      for (FakeNode* node : {miner_.get(), validator_.get()}) {
+        const WallTime now = executor_.wall_now();
+        node->attach(*ledger_->create_join_token(node->role, now + std::chrono::hours(1), 1, now));
+      }
+    });
+  }
+
+  http::ClientRequest request(std::string method, const std::string& path, std::string body = {}) const {
+    http::ClientRequest request{
+        std::move(method), base_ + path, {{"Authorization", "Bearer " + key_}}, std::move(body)};
+    return request;
+  }
+  struct Answer {
+    int status = 0;
+    json body;
+    http::Headers headers;
+  };
+  Answer call(http::ClientRequest request) {
+    http::Client client;
+    auto response = client.request(request);
+    EXPECT_TRUE(response) << response.error().message;
+    if (!response) return {};
+    return {response->status, json::parse(response->body, nullptr, false), response->headers};
+  }
+  Answer post(const std::string& path, const json& body) { return call(request("POST", path, body.dump())); }
+  Answer get(const std::string& path) { return call(request("GET", path)); }
+
+  std::vector<std::string> events(const std::string& path, const json& body) {
+    http::Client client;
+    http::SseParser parser;
+    std::vector<std::string> events;
+    const auto response =
+        client.request_stream(request("POST", path, body.dump()), [&](std::string_view bytes) {
+          return parser.feed(bytes, [&](const http::SseEvent& event) { events.push_back(event.data); })
+              .has_value();
+        });
+    EXPECT_TRUE(response) << response.error().message;
+    return events;
+  }
+
+  static json chat() {
+    return {{"model", "tiny:q8_0"}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}, {"seed", 1}};
+  }
+  std::string text() const {
+    const ServedModel& model = *catalogue_.models().front();
+    GenerationRequest request;
+    request.prompt = *model.chat->render(std::vector<engine::ChatMessage>{{"user", "hi"}});
+    request.sampling.seed = 1;
+    request.max_tokens = 100;
+    return text_of(true_answer(request, model, 12), model);
+  }
+
+  http::AsioExecutor executor_;
+  FakeLinks links_{executor_};
+  std::unique_ptr<ledger::Ledger> ledger_ = ledger::make_memory_ledger();
+  Catalogue catalogue_;
+  crypto::PrivateKey router_key_ = crypto::PrivateKey::generate();
+  AccountId account_;
+  std::string key_, base_;
+  std::unique_ptr<RouterCore> core_;
+  std::unique_ptr<Api> api_;
+  std::unique_ptr<FakeNode> miner_, validator_;
+  std::unique_ptr<http::Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(ApiTest, AChatAnswerIsWhole) {
+  attach_all();
+  const Answer answer = post("/v1/chat/completions", chat());
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.body["object"], "chat.completion");
+  EXPECT_THAT(answer.body["id"].get<std::string>(), HasSubstr("chatcmpl-task_"));
+  EXPECT_EQ(answer.body["model"], "tiny:q8_0");
+  EXPECT_EQ(answer.body["system_fingerprint"], "a7-010101010101");
+  const json& choice = answer.body["choices"].at(0);
+  EXPECT_EQ(choice["message"]["role"], "assistant");
+  EXPECT_EQ(choice["message"]["content"], text());
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  EXPECT_TRUE(choice["logprobs"].is_null());
+  EXPECT_EQ(answer.body["usage"]["completion_tokens"], 13);
+  const json& proof = answer.body["cortensor"];
+  EXPECT_EQ(proof["verdict"], "UNCHECKED");
+  EXPECT_EQ(proof["seed"], 1);
+  EXPECT_EQ(proof["miners"], json::array({miner_->id.value}));
+  const Answer receipt = get("/v1/receipts/" + proof["receipts"][0].get<std::string>());
+  EXPECT_EQ(receipt.status, 200);
+  EXPECT_TRUE(protocol::receipt_from_json(receipt.body.dump()));
+}
+
+TEST_F(ApiTest, AStreamedAnswerEndsWithUsageProofAndDone) {
+  attach_all();
+  const Answer session = post(
+      "/v1/sessions", {{"model", "tiny:q8_0"}, {"budget_microcredits", 100'000}, {"validation", "full"}});
+  ASSERT_EQ(session.status, 201) << session.body;
+  json body = chat();
+  body.update(
+      {{"stream", true}, {"stream_options", {{"include_usage", true}}}, {"session", session.body["id"]}});
+  const auto got = events("/v1/chat/completions", body);
+  ASSERT_GE(got.size(), 5u);
+  EXPECT_EQ(got.back(), "[DONE]");
+  std::string streamed;
+  for (std::size_t i = 0; i + 2 < got.size(); ++i) {
+    const json chunk = json::parse(got[i]);
+    EXPECT_EQ(chunk["object"], "chat.completion.chunk");
+    EXPECT_TRUE(chunk["usage"].is_null());
+    const json& choice = chunk["choices"].at(0);
+    streamed += choice["delta"].value("content", "");
+    if (i == 0) {
+      EXPECT_EQ(choice["delta"]["role"], "assistant");
+    }
+    EXPECT_EQ(choice["finish_reason"], i + 3 == got.size() ? json("stop") : json(nullptr));
+  }
+  EXPECT_EQ(streamed, text());
+  const json last = json::parse(got[got.size() - 2]);
+  EXPECT_TRUE(last["choices"].empty());
+  EXPECT_EQ(last["usage"]["completion_tokens"], 13);
+  EXPECT_EQ(last["cortensor"]["verdict"], "VALID");
+  EXPECT_EQ(last["cortensor"]["session"], session.body["id"]);
+}
+
+TEST_F(ApiTest, CompletionsTakeBatchesChoicesAndLogprobs) {
+  attach_all();
+  const json body = {
+      {"model", "tiny:q8_0"}, {"prompt", {"a", "b"}}, {"n", 2}, {"max_tokens", 4}, {"logprobs", 1}};
+  const Answer answer = post("/v1/completions", body);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.body["object"], "text_completion");
+  ASSERT_EQ(answer.body["choices"].size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(answer.body["choices"][i]["index"], i);
+    EXPECT_EQ(answer.body["choices"][i]["finish_reason"], "length");
+    EXPECT_EQ(answer.body["choices"][i]["logprobs"]["tokens"].size(), 4u);
+  }
+  EXPECT_EQ(answer.body["cortensor"]["receipts"].size(), 4u);
+}
+
+TEST_F(ApiTest, AStopStringIsNotDelivered) {
+  attach_all();
+  const std::string stop = text().substr(3, 2);
+  json body = chat();
+  body["stop"] = stop;
+  body["stream"] = true;
+  // The fake ends where the rule ends, as a real miner would.
+  react([&](protocol::LinkId, const protocol::RouterMessage& message) {
+    if (const auto* assign = std::get_if<protocol::Assign>(&message)) {
+      miner_->length = 5;
+      miner_->cuts_at = 5;
+      miner_->run(*assign);
+    }
+  });
+  std::string streamed;
+  for (const std::string& event : events("/v1/chat/completions", body))
+    if (const json chunk = json::parse(event, nullptr, false); chunk.is_object() && !chunk["choices"].empty())
+      streamed += chunk["choices"][0]["delta"].value("content", "");
+  EXPECT_EQ(streamed, text().substr(0, 3));
+}
+
+TEST_F(ApiTest, ErrorsHaveOpenAisShape) {
+  const auto check = [](const Answer& answer, int status, const std::string& code, const json& param) {
+    EXPECT_EQ(answer.status, status) << answer.body;
+    EXPECT_FALSE(answer.body["error"]["message"].get<std::string>().empty());
+    if (!code.empty()) {
+      EXPECT_EQ(answer.body["error"]["code"], code);
+    }
+    EXPECT_EQ(answer.body["error"]["param"], param);
+  };
+  check(post("/v1/chat/completions", chat()), 503, "unavailable", nullptr);  // nobody attached
+  attach_all();
+  json body = chat();
+  body["temperature"] = 9;
+  check(post("/v1/chat/completions", body), 400, "", "temperature");
+  body = chat();
+  body["model"] = "nope";
+  check(post("/v1/chat/completions", body), 404, "not_found", "model");
+  body = chat();
+  body["session"] = "sess_nope";
+  check(post("/v1/chat/completions", body), 404, "not_found", "session");
+  check(call(request("POST", "/v1/chat/completions", "{\"model\":")), 400, "", nullptr);
+  http::ClientRequest wrong = request("POST", "/v1/chat/completions", chat().dump());
+  wrong.headers = {{"Authorization", "Bearer ctk_wrong"}};
+  check(call(wrong), 401, "invalid_api_key", nullptr);
+  wrong.headers.clear();
+  check(call(wrong), 401, "invalid_api_key", nullptr);
+  wrong = request("GET", "/v1/models");
+  wrong.headers = {{"Authorization", "Bearer ctk_wrong"}};
+  check(call(wrong), 401, "invalid_api_key", nullptr);
+  check(get("/v1/nothing"), 404, "not_found", nullptr);
+
+  const Answer poor = post("/v1/sessions", {{"model", "tiny:q8_0"}, {"budget_microcredits", 20}});
+  ASSERT_EQ(poor.status, 201);
+  body = chat();
+  body["session"] = poor.body["id"];
+  check(post("/v1/chat/completions", body), 402, "insufficient_quota", nullptr);
+  check(post("/v1/sessions", {{"model", "tiny:q8_0"}, {"budget_microcredits", 99'000'000}}), 402,
+        "insufficient_quota", nullptr);
+}
+
+TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
+  const auto param = [this](const json& more) {
+    json body = {{"model", "tiny:q8_0"}, {"budget_microcredits", 1000}};
+    body.update(more);
+    const Answer answer = post("/v1/sessions", body);
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    return answer.body["error"]["param"];
+  };
+  EXPECT_EQ(param({{"budget_microcredits", 0}}), "budget_microcredits");
+  EXPECT_EQ(param({{"budget_microcredits", nullptr}}), "budget_microcredits");
+  EXPECT_EQ(param({{"validation", "perhaps"}}), "validation");
+  EXPECT_EQ(param({{"validation", {{"level", "spot"}, {"probability", 2}}}}), "validation");
+  EXPECT_EQ(param({{"validation", {{"level", "quorum"}, {"k", 2}, {"n", 4}}}}), "validation.k");
+  EXPECT_EQ(param({{"redundancy", 17}}), "redundancy");
+  EXPECT_EQ(param({{"expires_in_seconds", 0}}), "expires_in_seconds");
+  EXPECT_EQ(post("/v1/sessions", {{"model", "nope"}, {"budget_microcredits", 1000}}).status, 404);
+  EXPECT_EQ(post("/v1/sessions", {{"model", "tiny:q8_0"},
+                                  {"budget_microcredits", 1000},
+                                  {"max_completion_price_microcredits_per_million", 1}})
+                .status,
+            409);
+  EXPECT_EQ(get("/v1/account").body["balance_microcredits"], 10'000'000);
+
+  const Answer made = post("/v1/sessions", {{"model", "tiny:q8_0"},
+                                            {"budget_microcredits", 5000},
+                                            {"validation", {{"level", "quorum"}, {"k", 2}, {"n", 3}}}});
+  ASSERT_EQ(made.status, 201);
+  const std::string path = "/v1/sessions/" + made.body["id"].get<std::string>();
+  EXPECT_EQ(get(path).body, made.body);
+  EXPECT_EQ(made.body["state"], "open");
+  EXPECT_EQ(made.body["hold_microcredits"], 5000);
+  EXPECT_EQ(made.body["validation"], (json{{"level", "quorum"}, {"k", 2}, {"n", 3}}));
+  EXPECT_EQ(get("/v1/account").body["balance_microcredits"], 9'995'000);
+  EXPECT_EQ(get("/v1/sessions").body["data"].size(), 1u);
+  const Answer closed = post(path + "/close", json::object());
+  EXPECT_EQ(closed.body["state"], "closed");
+  EXPECT_EQ(closed.body["released_microcredits"], 5000);
+  EXPECT_EQ(get("/v1/account").body["balance_microcredits"], 10'000'000);
+
+  http::ClientRequest other = request("GET", path);
+  there([&] {
+    const auto stranger = ledger_->create_account("mallory", executor_.wall_now());
+    other.headers = {
+        {"Authorization", "Bearer " + ledger_->create_api_key(*stranger, "", executor_.wall_now())->secret}};
+  });
+  EXPECT_EQ(call(other).status, 404);
+}
+
+TEST_F(ApiTest, AClientThatHangsUpStopsItsMiner) {
+  attach_all();
+  std::promise<void> assigned, cancelled;
+  react([&](protocol::LinkId, const protocol::RouterMessage& message) {
+    if (const auto* assign = std::get_if<protocol::Assign>(&message)) {
+      miner_->send_steps(*assign, 0, 3);
+      assigned.set_value();
+    }
+    if (std::holds_alternative<protocol::Cancel>(message)) cancelled.set_value();
+  });
+  json body = chat();
+  body["stream"] = true;
+  http::Client client;
+  const auto response = client.request_stream(request("POST", "/v1/chat/completions", body.dump()),
+                                              [](std::string_view) { return false; });
+  EXPECT_FALSE(response);
+  assigned.get_future().wait();
+  cancelled.get_future().wait();
+}
+
+TEST_F(ApiTest, AFailureInTheMiddleOfAStreamIsAnErrorEvent) {
+  attach_all();
+  react([&](protocol::LinkId, const protocol::RouterMessage& message) {
+    if (const auto* assign = std::get_if<protocol::Assign>(&message)) {
+      miner_->send_steps(*assign, 0, 3);
+      miner_->say(protocol::AttemptFailed{assign->attempt, ErrorKind::internal, "broken"});
+    }
+  });
+  json body = chat();
+  body["stream"] = true;
+  const auto got = events("/v1/chat/completions", body);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(json::parse(got.back())["error"]["code"], "unavailable");
+}
+
+TEST_F(ApiTest, TheRestCanBeLookedAt) {
+  attach_all();
+  const Answer models = get("/v1/models");
+  EXPECT_EQ(models.body["data"].at(0)["id"], "tiny:q8_0");
+  EXPECT_EQ(models.body["data"][0]["cortensor"]["miners"], 1);
+  EXPECT_EQ(models.body["data"][0]["cortensor"]["prompt_price_microcredits_per_million"], 2'000'000);
+  EXPECT_EQ(get("/v1/models/tiny:q8_0").body, models.body["data"][0]);
+  EXPECT_EQ(get("/v1/models/nope").status, 404);
+  const Answer nodes = get("/v1/nodes");
+  ASSERT_EQ(nodes.body["data"].size(), 2u);
+  EXPECT_EQ(nodes.body["data"][0]["role"], "miner");
+  EXPECT_EQ(nodes.body["data"][0]["slots"], 4);
+  EXPECT_EQ(get("/healthz").body["status"], "ok");
+  post("/v1/chat/completions", chat());
+  http::Client client;
+  const auto metrics = client.request({"GET", base_ + "/metrics", {}, ""});
+  ASSERT_TRUE(metrics);
+  EXPECT_THAT(metrics->body, HasSubstr("cortensor_router_overhead_seconds_count"));
+}
+
+}  // namespace
+}  // namespace cortensor::router

@@ -1,0 +1,268 @@
+// Claims: what is checked is decided after the submission; a verdict counts only from the validator that was
+// asked and only when it is genuine; INVALID refunds and quarantines; a quorum needs k equal roots; nobody
+// waits for ever.
+#include "world.h"
+
+namespace cortensor::router {
+namespace {
+
+class CheckTest : public World {};
+
+TEST_F(CheckTest, AFullCheckPaysTheValidator) {
+  FakeNode& miner = add_miner();
+  FakeNode& validator = add_validator();
+  const auto session = open(full());
+  const Run run = submit(session);
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(run.heard->finishes[0]);
+  EXPECT_FALSE(run.heard->result);
+  const auto check = validator.heard<protocol::Check>().at(0);
+  EXPECT_EQ(check.steps, true_answer(request(), *model, 12));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(earned(miner.id).micro, 105);
+  EXPECT_EQ(earned(validator.id).micro, 28);  // a quarter of 110, rounded up
+  EXPECT_EQ(receipt(*run.heard->result).bill.total, 138);
+}
+
+TEST_F(CheckTest, AnInvalidAnswerIsRefundedAndItsMinerQuarantined) {
+  FakeNode& liar = add_miner();
+  FakeNode& validator = add_validator();
+  const auto session = open(full());
+  liar.lies_at = 6;
+  const Run run = submit(session);
+  const auto assign = liar.heard<protocol::Assign>().at(0);
+  liar.run(assign);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::invalid);
+  EXPECT_EQ(run.heard->result->cost.micro, 0);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  const auto& proof = receipt(*run.heard->result);
+  EXPECT_EQ(proof.verdicts.at(0).first_wrong, 6u);
+  EXPECT_TRUE(proof.bill.payments.empty());
+  EXPECT_EQ(ledger->node(liar.id)->evidence, protocol::commitment_digest(liar.commitment(assign)));
+  executor.run();
+  EXPECT_TRUE(quarantined(liar));
+  EXPECT_TRUE(liar.closed());
+  EXPECT_EQ(submit(session).task.error().kind, ErrorKind::unavailable);
+  liar.attach("");
+  EXPECT_EQ(liar.heard<protocol::Refusal>().at(0).kind, ErrorKind::forbidden);
+}
+
+TEST_F(CheckTest, SpotChecksAreDecidedOnlyAfterTheSubmission) {
+  FakeNode& miner = add_miner();
+  FakeNode& validator = add_validator();
+  const auto session = open(spot(300'000));
+  next_draw = 299'999;  // below: checked
+  const Run checked = submit(session);
+  miner.send_steps(miner.heard<protocol::Assign>().at(0), 0, SIZE_MAX);
+  EXPECT_EQ(draws, 0);
+  miner.submit(miner.heard<protocol::Assign>().at(0));
+  EXPECT_EQ(draws, 1);
+  ASSERT_EQ(validator.heard<protocol::Check>().size(), 1u);
+  validator.judge();
+  EXPECT_EQ(checked.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+
+  next_draw = 300'000;
+  const Run unchecked = submit(session);
+  miner.run(miner.heard<protocol::Assign>().at(1));
+  EXPECT_EQ(draws, 2);
+  EXPECT_EQ(validator.heard<protocol::Check>().size(), 1u);
+  EXPECT_EQ(unchecked.heard->result->choices[0].outcome, ledger::TaskOutcome::unchecked);
+}
+
+TEST_F(CheckTest, AForgedVerdictIsAStrikeAndAnotherValidatorIsAsked) {
+  FakeNode& miner = add_miner();
+  FakeNode& forger = add(protocol::Role::validator, 4, 900);
+  FakeNode& honest = add(protocol::Role::validator, 4, 100);
+  const Run run = submit(open(full()));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  const auto check = forger.heard<protocol::Check>().at(0);
+  auto verdict = forger.verdict(check);
+  verdict.outcome = protocol::Outcome::invalid;  // not what was signed
+  forger.say(protocol::CheckResult{check.commitment.attempt, verdict});
+  EXPECT_FALSE(run.heard->result);
+  EXPECT_EQ(ledger->node(forger.id)->strikes, 1u);
+  honest.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(receipt(*run.heard->result).verdicts.size(), 1u);
+}
+
+TEST_F(CheckTest, AValidatorThatWasNotAskedIsNotHeard) {
+  FakeNode& miner = add_miner();
+  FakeNode& asked = add(protocol::Role::validator, 4, 900);
+  FakeNode& other = add(protocol::Role::validator, 4, 100);
+  const Run run = submit(open(full()));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  const auto check = asked.heard<protocol::Check>().at(0);
+  other.say(protocol::CheckResult{check.commitment.attempt, other.verdict(check)});
+  EXPECT_FALSE(run.heard->result);
+  asked.judge();
+  EXPECT_TRUE(run.heard->result);
+}
+
+TEST_F(CheckTest, NobodyJudgesItsOwnWork) {
+  FakeNode& miner = add_miner();
+  // The same identity, attached as a validator as well.
+  FakeNode twin(links, *core, *model, protocol::Role::validator, 10);
+  ASSERT_EQ(twin.id, miner.id);
+  twin.attach(*ledger->create_join_token(
+      protocol::Role::validator, executor.wall_now() + std::chrono::hours(1), 1, executor.wall_now()));
+  submit(open(full()));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(twin.heard<protocol::Check>().empty());
+}
+
+TEST_F(CheckTest, WithoutAVerdictInTimeTheBasePriceIsDue) {
+  FakeNode& miner = add_miner();
+  const Run run = submit(open(full()));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  executor.advance(std::chrono::seconds(61));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::inconclusive);
+  EXPECT_EQ(run.heard->result->cost.micro, 110);
+  EXPECT_EQ(receipt(*run.heard->result).verdicts.at(0).outcome, protocol::Outcome::inconclusive);
+}
+
+TEST_F(CheckTest, AValidatorThatLeavesIsReplaced) {
+  FakeNode& miner = add_miner();
+  FakeNode& first = add(protocol::Role::validator, 4, 900);
+  FakeNode& second = add(protocol::Role::validator, 4, 100);
+  const Run run = submit(open(full()));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  ASSERT_EQ(first.heard<protocol::Check>().size(), 1u);
+  links.cut(first.link);
+  second.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+}
+
+TEST_F(CheckTest, AnAnswerCutShortGoesOnElsewhereOrIsCondemned) {
+  FakeNode& cutter = add_miner(4, 900);
+  FakeNode& honest = add_miner(4, 100);
+  FakeNode& validator = add_validator();
+  cutter.cuts_at = 5;
+  const auto session = open(full());
+  const Run run = submit(session);
+  cutter.run(cutter.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(quarantined(cutter));
+  EXPECT_EQ(honest.heard<protocol::Assign>().at(0).given.size(), 5u);
+  honest.run(honest.heard<protocol::Assign>().at(0));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+  links.cut(honest.link);
+
+  FakeNode& alone = add_miner();
+  alone.cuts_at = 5;
+  const Run condemned = submit(session);
+  alone.run(alone.heard<protocol::Assign>().at(0));
+  validator.judge();
+  ASSERT_TRUE(condemned.heard->result);
+  EXPECT_EQ(condemned.heard->result->choices[0].outcome, ledger::TaskOutcome::invalid);
+  EXPECT_TRUE(quarantined(alone));
+}
+
+TEST_F(CheckTest, AContinuationThatContradictsWhatWasGivenIsCheckedAtEveryLevel) {
+  FakeNode& liar = add_miner(4, 900);
+  FakeNode& honest = add_miner(4, 100);
+  FakeNode& validator = add_validator();
+  liar.wrong_digest_at = 2;
+  const Run run = submit(open());
+  liar.send_steps(liar.heard<protocol::Assign>().at(0), 0, 5);
+  links.cut(liar.link);
+  honest.run(honest.heard<protocol::Assign>().at(0));
+  EXPECT_FALSE(run.heard->result);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(receipt(*run.heard->result).steps, true_answer(request(), *model, 12));
+}
+
+TEST_F(CheckTest, AQuorumOfEqualRootsIsValidAndPaysEach) {
+  FakeNode& a = add_miner(4, 300);
+  FakeNode& b = add_miner(4, 200);
+  FakeNode& c = add_miner(4, 100);
+  const auto session = open(quorum(2, 3));
+  const Run run = submit(session);
+  a.send_steps(a.heard<protocol::Assign>().at(0), 0, 4);
+  EXPECT_EQ(run.heard->tokens[0], 4u);
+  b.run(b.heard<protocol::Assign>().at(0));
+  EXPECT_EQ(run.heard->tokens[0], 4u);  // the first one streams
+  a.send_steps(a.heard<protocol::Assign>().at(0), 4, SIZE_MAX);
+  a.submit(a.heard<protocol::Assign>().at(0));
+  EXPECT_FALSE(run.heard->result);
+  c.run(c.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(run.heard->result->cost.micro, 330);
+  const auto& proof = receipt(*run.heard->result);
+  EXPECT_EQ(proof.commitments.size(), 3u);
+  EXPECT_EQ(proof.verdicts.at(0).method, protocol::Method::quorum);
+  EXPECT_EQ(proof.verdicts.at(0).validator, core->id());
+  for (const FakeNode* node : {&a, &b, &c}) EXPECT_EQ(earned(node->id).micro, 105);
+}
+
+TEST_F(CheckTest, ADisagreementIsDecidedByReplay) {
+  FakeNode& liar = add_miner(4, 300);
+  FakeNode& honest = add_miner(4, 200);
+  FakeNode& validator = add_validator();
+  liar.lies_at = 3;
+  const auto session = open(quorum(2, 2));
+  const Run run = submit(session);
+  liar.run(liar.heard<protocol::Assign>().at(0));
+  honest.run(honest.heard<protocol::Assign>().at(0));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::invalid);
+  EXPECT_TRUE(quarantined(liar));
+  EXPECT_FALSE(quarantined(honest));
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+}
+
+TEST_F(CheckTest, InADisagreementTheOneThatDiffersFromAValidAnswerIsOut) {
+  FakeNode& honest = add_miner(4, 300);
+  FakeNode& liar = add_miner(4, 200);
+  FakeNode& validator = add_validator();
+  liar.lies_at = 3;
+  const Run run = submit(open(quorum(2, 2)));
+  liar.run(liar.heard<protocol::Assign>().at(0));
+  honest.run(honest.heard<protocol::Assign>().at(0));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(run.heard->result->cost.micro, 138);  // one miner and the replay
+  EXPECT_TRUE(quarantined(liar));
+  EXPECT_EQ(earned(liar.id).micro, 0);
+}
+
+TEST_F(CheckTest, AQuorumSurvivesTheLossOfTheOneThatStreams) {
+  FakeNode& a = add_miner(4, 300);
+  FakeNode& b = add_miner(4, 200);
+  FakeNode& c = add_miner(4, 100);
+  const Run run = submit(open(quorum(2, 3)));
+  a.send_steps(a.heard<protocol::Assign>().at(0), 0, 6);
+  b.send_steps(b.heard<protocol::Assign>().at(0), 0, 2);  // behind what the client has
+  c.send_steps(c.heard<protocol::Assign>().at(0), 0, 9);
+  links.cut(a.link);
+  EXPECT_EQ(run.heard->tokens[0], 9u);
+  b.send_steps(b.heard<protocol::Assign>().at(0), 2, SIZE_MAX);
+  b.submit(b.heard<protocol::Assign>().at(0));
+  c.send_steps(c.heard<protocol::Assign>().at(0), 9, SIZE_MAX);
+  c.submit(c.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+  EXPECT_EQ(earned(a.id).micro, 0);
+}
+
+TEST_F(CheckTest, AQuorumWithTooFewMinersIsRefused) {
+  add_miner();
+  EXPECT_EQ(submit(open(quorum(2, 3))).task.error().kind, ErrorKind::unavailable);
+}
+
+}  // namespace
+}  // namespace cortensor::router

@@ -1,0 +1,152 @@
+// Claims: the two completion bodies become the requests they describe; every wrong or unsupported field is
+// refused by name, every unknown one ignored; nothing that a client can send goes further than this.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fake_network.h"
+#include "router/api/completion_request.h"
+
+namespace cortensor::router {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string chat_with(const std::string& more) {
+  return R"({"model":"tiny:q8_0","messages":[{"role":"user","content":"hi"}])" +
+         (more.empty() ? "" : "," + more) + "}";
+}
+std::string completion_with(const std::string& more) {
+  return R"({"model":"tiny:q8_0",)" + more + "}";
+}
+
+TEST(CompletionRequest, DefaultsAreThoseOfOpenAi) {
+  const auto call = parse_chat(chat_with(""));
+  ASSERT_TRUE(call) << call.error().error.message;
+  EXPECT_EQ(call->sampling.temperature, 1.0f);
+  EXPECT_EQ(call->sampling.top_p, 1.0f);
+  EXPECT_LT(call->sampling.seed, std::uint64_t{1} << 53);
+  EXPECT_EQ(call->n, 1u);
+  EXPECT_FALSE(call->stream || call->logprobs || call->include_usage);
+  EXPECT_NE(call->sampling.seed, parse_chat(chat_with(""))->sampling.seed);
+}
+
+TEST(CompletionRequest, EveryFieldIsRead) {
+  const auto call = parse_chat(
+      R"({"model":"m","messages":[{"role":"developer","content":"brief"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],
+          "temperature":0.5,"top_p":0.9,"top_k":40,"min_p":0.05,"seed":18446744073709551615,"n":3,"stop":["x","y","x"],"logprobs":true,
+          "top_logprobs":2,"max_completion_tokens":7,"stream":true,"stream_options":{"include_usage":true},"session":"sess_1","user":"u",
+          "tools":[],"frequency_penalty":0,"logit_bias":{},"response_format":{"type":"text"},"nobody_knows":1,"top_a":null})");
+  ASSERT_TRUE(call) << call.error().error.message;
+  EXPECT_EQ(call->messages.at(0).role, "system");
+  EXPECT_EQ(call->messages.at(1).content, "ab");
+  EXPECT_EQ(call->sampling, (Sampling{0.5f, 0.9f, 0.05f, 40, 18446744073709551615u}));
+  EXPECT_EQ(call->n, 3u);
+  EXPECT_EQ(call->stop, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(call->max_tokens, 7u);
+  EXPECT_TRUE(call->stream && call->logprobs && call->include_usage);
+  EXPECT_EQ(call->session, "sess_1");
+  EXPECT_EQ(parse_chat(chat_with(R"("seed":-1)"))->sampling.seed, ~std::uint64_t{0});
+}
+
+TEST(CompletionRequest, WhatIsWrongIsNamed) {
+  const std::pair<std::string, std::string> cases[] = {
+      {R"("temperature":2.1)", "temperature"},
+      {R"("temperature":"hot")", "temperature"},
+      {R"("temperature":true)", "temperature"},
+      {R"("top_p":0)", "top_p"},
+      {R"("min_p":1)", "min_p"},
+      {R"("top_k":-1)", "top_k"},
+      {R"("top_k":1.5)", "top_k"},
+      {R"("n":0)", "n"},
+      {R"("n":9)", "n"},
+      {R"("n":1e300)", "n"},
+      {R"("n":99999999999999999999)", "n"},
+      {R"("max_tokens":0)", "max_tokens"},
+      {R"("max_tokens":-5)", "max_tokens"},
+      {R"("max_completion_tokens":1e18)", "max_completion_tokens"},
+      {R"("seed":1e30)", "seed"},
+      {R"("seed":"7")", "seed"},
+      {R"("stop":[1])", "stop"},
+      {R"("stop":"")", "stop"},
+      {R"("stop":["a","b","c","d","e"])", "stop"},
+      {R"("stream":"yes")", "stream"},
+      {R"("stream_options":{"include_usage":true})", "stream_options"},
+      {R"("stream":true,"stream_options":7)", "stream_options"},
+      {R"("logprobs":3)", "logprobs"},
+      {R"("top_logprobs":1)", "top_logprobs"},
+      {R"("tools":[{"type":"function"}])", "tools"},
+      {R"("logit_bias":{"5":1})", "logit_bias"},
+      {R"("presence_penalty":0.5)", "presence_penalty"},
+      {R"("response_format":{"type":"json_object"})", "response_format"},
+      {R"("modalities":["text","audio"])", "modalities"},
+      {R"("messages":[])", "messages"},
+      {R"("messages":[{"role":"tool","content":"x"}])", "messages[0].role"},
+      {R"("messages":[{"role":"user"}])", "messages[0].content"},
+      {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
+       "messages[0].content"},
+      {R"("messages":["hi"])", "messages[0]"},
+      {R"("model":5)", "model"},
+      {R"("model":"")", "model"},
+      {R"("session":5)", "session"},
+  };
+  for (const auto& [more, param] : cases) {
+    const auto call = parse_chat(chat_with(more));
+    ASSERT_FALSE(call) << more;
+    EXPECT_EQ(call.error().param, param) << more;
+    EXPECT_THAT(call.error().error.message, HasSubstr(param)) << more;
+  }
+  for (const char* body : {"", "{", "[]", "7", "\"x\"", "null", "{\"model\":\"\xff\"}", "{\"a\":1}garbage"}) {
+    const auto call = parse_chat(body);
+    ASSERT_FALSE(call) << body;
+    EXPECT_EQ(call.error().error.kind, ErrorKind::invalid_input);
+  }
+  EXPECT_FALSE(parse_chat(std::string(100'000, '[')));
+}
+
+TEST(CompletionRequest, PromptsComeInFourShapes) {
+  const auto prompts = [](const std::string& prompt) {
+    const auto call = parse_completion(completion_with("\"prompt\":" + prompt));
+    return call ? static_cast<int>(call->prompts.size()) : -1;
+  };
+  EXPECT_EQ(prompts(R"("a")"), 1);
+  EXPECT_EQ(prompts(R"(["a","b"])"), 2);
+  EXPECT_EQ(prompts("[1,2,3]"), 1);
+  EXPECT_EQ(prompts("[[1,2],[3]]"), 2);
+  for (const char* wrong :
+       {"[]", "7", "{}", "[[]]", "[1,\"a\"]", "[-1]", "[4294967296]", "[1.5]", "[[1],[[2]]]", "[true]"})
+    EXPECT_EQ(prompts(wrong), -1) << wrong;
+  EXPECT_EQ(parse_completion(completion_with(R"("prompt":"a","echo":true)")).error().param, "echo");
+  EXPECT_EQ(parse_completion(completion_with(R"("prompt":"a","suffix":"b")")).error().param, "suffix");
+  EXPECT_EQ(parse_completion(completion_with(R"("prompt":"a","best_of":3)")).error().param, "best_of");
+  EXPECT_TRUE(parse_completion(completion_with(R"("prompt":"a","logprobs":0)"))->logprobs);
+}
+
+TEST(CompletionRequest, ChoicesAreRequestsWithSeedsInOrder) {
+  const auto model = make_model();
+  const auto call =
+      parse_completion(completion_with(R"("prompt":["ab","c"],"n":2,"seed":10,"max_tokens":5)"));
+  const auto requests = make_requests(*call, *model);
+  ASSERT_TRUE(requests);
+  ASSERT_EQ(requests->size(), 4u);
+  const TokenId bos = *model->tokenizer.bos();
+  EXPECT_EQ(requests->at(1).prompt, (std::vector<TokenId>{bos, 'a', 'b'}));
+  EXPECT_EQ(requests->at(2).prompt, (std::vector<TokenId>{bos, 'c'}));
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(requests->at(i).sampling.seed, 10 + i);
+  EXPECT_EQ(requests->at(0).max_tokens, 5u);
+  EXPECT_FALSE(requests->at(0).stop_tokens.empty());
+}
+
+TEST(CompletionRequest, WhatDoesNotFitTheContextIsRefused) {
+  const auto model = make_model();  // 256 positions
+  const auto requests = [&](const std::string& more) {
+    return make_requests(*parse_completion(completion_with(more)), *model);
+  };
+  EXPECT_EQ(requests(R"("prompt":"abc")")->at(0).max_tokens, 252u);
+  EXPECT_EQ(requests(R"("prompt":"abc","max_tokens":252)")->at(0).max_tokens, 252u);
+  EXPECT_EQ(requests(R"("prompt":"abc","max_tokens":253)").error().param, "max_tokens");
+  EXPECT_EQ(requests("\"prompt\":\"" + std::string(255, 'a') + "\"").error().param, "prompt");
+  EXPECT_EQ(requests(R"("prompt":[1000000])").error().param, "prompt");
+}
+
+}  // namespace
+}  // namespace cortensor::router

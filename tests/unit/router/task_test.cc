@@ -1,0 +1,363 @@
+// Claims: an answer reaches the client token by token and is paid once, to the right parties; a lost miner is
+// replaced without the client noticing; whoever breaks the rules is left out; the queue is bounded and
+// honest.
+#include "world.h"
+
+namespace cortensor::router {
+namespace {
+
+class TaskTest : public World {};
+
+TEST_F(TaskTest, AnswersAndPaysTheMinerAndTheRouter) {
+  FakeNode& miner = add_miner();
+  const auto session = open();
+  const Run run = submit(session);
+  ASSERT_TRUE(run.task);
+  const auto assign = miner.heard<protocol::Assign>().at(0);
+  EXPECT_EQ(assign.request, request());
+  EXPECT_TRUE(assign.given.empty());
+  miner.run(assign);
+
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+  EXPECT_EQ(run.heard->finishes[0], FinishReason::stop);
+  const ChoiceResult& choice = run.heard->result->choices.at(0);
+  EXPECT_EQ(choice.outcome, ledger::TaskOutcome::unchecked);
+  EXPECT_EQ(choice.prompt_tokens, 3u);
+  EXPECT_EQ(choice.completion_tokens, 13u);
+  // 3 * 2 + 13 * 8 = 110 micro-credits; the router keeps 5 %.
+  EXPECT_EQ(run.heard->result->cost.micro, 110);
+  EXPECT_EQ(earned(miner.id).micro, 105);
+  EXPECT_EQ(earned(core->id()).micro, 5);
+  EXPECT_EQ(hold(session).micro, 1'000'000 - 110);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+  EXPECT_EQ(receipt(*run.heard->result).bill.total, 110);
+  EXPECT_EQ(core->tasks(), 0u);
+}
+
+TEST_F(TaskTest, AMinerThatVanishesIsReplacedWithoutATrace) {
+  FakeNode& first = add_miner(4, 200);
+  FakeNode& second = add_miner(4, 100);
+  const Run run = submit(open());
+  const auto assign = first.heard<protocol::Assign>().at(0);
+  first.send_steps(assign, 0, 5);
+  links.cut(first.link);
+
+  const auto resumed = second.heard<protocol::Assign>().at(0);
+  const auto truth = true_answer(request(), *model, 12);
+  ASSERT_EQ(resumed.given.size(), 5u);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(resumed.given[i], truth[i].token);
+  EXPECT_NE(resumed.attempt, assign.attempt);
+  second.run(resumed);
+
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(truth, *model));
+  EXPECT_EQ(run.heard->tokens[0], 13u);  // none twice
+  EXPECT_EQ(earned(first.id).micro, 0);
+  EXPECT_EQ(earned(second.id).micro, 105);
+  EXPECT_EQ(receipt(*run.heard->result).steps, truth);
+}
+
+TEST_F(TaskTest, AContinuationMayAlsoBeginBehindWhatWasGiven) {
+  FakeNode& first = add_miner(4, 200);
+  FakeNode& second = add_miner(4, 100);
+  const Run run = submit(open());
+  first.send_steps(first.heard<protocol::Assign>().at(0), 0, 13);  // all but the last word
+  links.cut(first.link);
+  second.submit(second.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(receipt(*run.heard->result).commitments.at(0).miner, second.id);
+}
+
+TEST_F(TaskTest, AMinerThatStallsIsReplaced) {
+  FakeNode& first = add_miner(4, 200);
+  FakeNode& second = add_miner(4, 100);
+  const Run run = submit(open());
+  const auto assign = first.heard<protocol::Assign>().at(0);
+  first.send_steps(assign, 0, 3);
+  for (int second_passed = 0; second_passed < 16; ++second_passed) {
+    first.say(protocol::Heartbeat{1});
+    second.say(protocol::Heartbeat{0});
+    executor.advance(std::chrono::seconds(1));
+  }
+  EXPECT_EQ(first.heard<protocol::Cancel>().size(), 1u);
+  ASSERT_EQ(second.heard<protocol::Assign>().size(), 1u);
+  first.run(assign);  // too late, and ignored
+  EXPECT_FALSE(run.heard->result);
+  second.run(second.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+}
+
+TEST_F(TaskTest, WithTheOnlyMinerBackTheAnswerGoesOn) {
+  FakeNode& miner = add_miner();
+  const Run run = submit(open());
+  miner.send_steps(miner.heard<protocol::Assign>().at(0), 0, 4);
+  links.cut(miner.link);
+  EXPECT_FALSE(run.heard->error);
+  miner.attach("");  // known by its key now
+  const auto resumed = miner.heard<protocol::Assign>().at(0);
+  EXPECT_EQ(resumed.given.size(), 4u);
+  miner.run(resumed);
+  EXPECT_TRUE(run.heard->result);
+}
+
+TEST_F(TaskTest, WithNobodyLeftTheTaskFailsAndCostsNothing) {
+  FakeNode& miner = add_miner();
+  const auto session = open();
+  const Run run = submit(session);
+  miner.send_steps(miner.heard<protocol::Assign>().at(0), 0, 4);
+  links.cut(miner.link);
+  executor.advance(std::chrono::seconds(16));
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::unavailable);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+}
+
+TEST_F(TaskTest, StepsOutOfOrderOrRepeatedEndTheAttempt) {
+  for (const std::uint32_t wrong_first : {0u, 2u, 7u}) {
+    FakeNode& bad = add_miner(4, 900);
+    FakeNode& good = add_miner(4, 100);
+    const Run run = submit(open());
+    const auto assign = bad.heard<protocol::Assign>().at(0);
+    bad.send_steps(assign, 0, 3);
+    bad.say(protocol::Steps{assign.attempt, wrong_first, {bad.answer(assign)[3]}, {}});
+    EXPECT_EQ(ledger->node(bad.id)->strikes, 1u);
+    ASSERT_EQ(good.heard<protocol::Assign>().size(), 1u) << wrong_first;
+    good.run(good.heard<protocol::Assign>().at(0));
+    EXPECT_TRUE(run.heard->result);
+    links.cut(bad.link);
+    links.cut(good.link);
+  }
+}
+
+TEST_F(TaskTest, StepsPastTheEndEndTheAttempt) {
+  FakeNode& bad = add_miner(4, 900);
+  FakeNode& good = add_miner(4, 100);
+  const Run run = submit(open());
+  const auto assign = bad.heard<protocol::Assign>().at(0);
+  bad.send_steps(assign, 0, SIZE_MAX);
+  bad.say(protocol::Steps{assign.attempt, 13, {Step{'x', {}}}, {}});
+  EXPECT_EQ(ledger->node(bad.id)->strikes, 1u);
+  good.run(good.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+}
+
+TEST_F(TaskTest, ASubmissionThatDoesNotFitTheStepsEndsTheAttempt) {
+  using Spoil = std::function<void(protocol::Commitment&, const FakeNode&)>;
+  const auto sign = [](protocol::Commitment& c, const FakeNode& node) {
+    c.signature = node.key.sign(protocol::signed_bytes(c));
+  };
+  const std::vector<Spoil> spoilers = {
+      [](protocol::Commitment& c, const FakeNode&) { c.signature[5] ^= 1; },
+      [&](protocol::Commitment& c, const FakeNode& n) { c.root[0] ^= 1, sign(c, n); },
+      [&](protocol::Commitment& c, const FakeNode& n) { c.count += 1, sign(c, n); },
+      [&](protocol::Commitment& c, const FakeNode& n) { c.request[0] ^= 1, sign(c, n); },
+      [&](protocol::Commitment& c, const FakeNode& n) { c.model[0] ^= 1, sign(c, n); },
+      [&](protocol::Commitment& c, const FakeNode& n) { c.arithmetic_version += 1, sign(c, n); },
+  };
+  for (const Spoil& spoil : spoilers) {
+    FakeNode& bad = add_miner(4, 900);
+    FakeNode& good = add_miner(4, 100);
+    const Run run = submit(open());
+    const auto assign = bad.heard<protocol::Assign>().at(0);
+    bad.send_steps(assign, 0, SIZE_MAX);
+    auto commitment = bad.commitment(assign);
+    spoil(commitment, bad);
+    bad.say(protocol::Submission{commitment});
+    EXPECT_EQ(ledger->node(bad.id)->strikes, 1u);
+    good.run(good.heard<protocol::Assign>().at(0));
+    ASSERT_TRUE(run.heard->result);
+    EXPECT_EQ(receipt(*run.heard->result).commitments.at(0).miner, good.id);
+    links.cut(bad.link);
+    links.cut(good.link);
+  }
+}
+
+TEST_F(TaskTest, AnotherNodesAttemptIsNobodyElsesBusiness) {
+  FakeNode& miner = add_miner(4, 900);
+  FakeNode& other = add_miner(4, 100);
+  const Run run = submit(open());
+  const auto assign = miner.heard<protocol::Assign>().at(0);
+  other.send_steps(assign, 0, 1);
+  other.submit(assign);
+  EXPECT_EQ(ledger->node(other.id)->strikes, 2u);
+  EXPECT_FALSE(run.heard->result);
+  EXPECT_EQ(run.heard->tokens[0], 0u);
+  miner.run(assign);
+  EXPECT_TRUE(run.heard->result);
+}
+
+TEST_F(TaskTest, TooManyStrikesAreAQuarantine) {
+  FakeNode& miner = add_miner(4, 900);
+  FakeNode& other = add_miner(4, 100);
+  submit(open());
+  other.send_steps(miner.heard<protocol::Assign>().at(0), 0, 4);
+  executor.run();
+  EXPECT_TRUE(quarantined(other));
+  EXPECT_TRUE(other.closed());
+  EXPECT_EQ(other.heard<protocol::Refusal>().size(), 1u);
+}
+
+TEST_F(TaskTest, WorkGoesToTheFastestThenSpreads) {
+  FakeNode& fast = add_miner(4, 100);
+  FakeNode& slow = add_miner(4, 60);
+  const auto session = open();
+  std::vector<Run> runs;
+  for (int i = 0; i < 3; ++i) runs.push_back(submit(session));
+  // 100 beats 60; 60 beats 100 / 2; 100 / 2 beats 60 / 2.
+  EXPECT_EQ(fast.heard<protocol::Assign>().size(), 2u);
+  EXPECT_EQ(slow.heard<protocol::Assign>().size(), 1u);
+}
+
+TEST_F(TaskTest, ReservationsKeepConcurrentTasksWithinTheHold) {
+  FakeNode& miner = add_miner(8);
+  // Each task may cost 3 * 2 + 20 * 8 = 166.
+  const auto session = open({}, 166 * 2 + 120);
+  const Run first = submit(session);
+  const Run second = submit(session);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 2 * 166);
+  const Run third = submit(session);
+  ASSERT_FALSE(third.task);
+  EXPECT_EQ(third.task.error().kind, ErrorKind::payment_required);
+  EXPECT_EQ(miner.heard<protocol::Assign>().size(), 2u);
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(first.heard->result);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 166);
+  EXPECT_EQ(core->sessions().close(account, session.id, executor.wall_now()).error().kind,
+            ErrorKind::conflict);
+  EXPECT_TRUE(submit(session).task);  // 452 - 110 - 166 = 176 are free again
+}
+
+TEST_F(TaskTest, ChoicesAreSettledEachWithItsReceipt) {
+  FakeNode& miner = add_miner();
+  const auto session = open();
+  const Run run = submit(session, {request(1), request(2), request(3)});
+  for (const auto& assign : miner.heard<protocol::Assign>()) {
+    EXPECT_FALSE(run.heard->result);
+    miner.run(assign);
+  }
+  ASSERT_TRUE(run.heard->result);
+  ASSERT_EQ(run.heard->result->choices.size(), 3u);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(receipt(*run.heard->result, i).choice, i);
+    EXPECT_EQ(run.heard->texts[i], text_of(true_answer(request(i + 1), *model, 12), *model));
+  }
+  EXPECT_EQ(hold(session).micro, 1'000'000 - 330);
+}
+
+TEST_F(TaskTest, ACancelledTaskStopsItsMinerAndCostsNothing) {
+  FakeNode& miner = add_miner();
+  const auto session = open();
+  const Run run = submit(session);
+  const auto assign = miner.heard<protocol::Assign>().at(0);
+  miner.send_steps(assign, 0, 3);
+  core->cancel(*run.task);
+  ASSERT_EQ(miner.heard<protocol::Cancel>().size(), 1u);
+  EXPECT_EQ(miner.heard<protocol::Cancel>()[0].attempt, assign.attempt);
+  miner.send_steps(assign, 3, SIZE_MAX);
+  miner.submit(assign);
+  EXPECT_FALSE(run.heard->result || run.heard->error);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+  EXPECT_EQ(core->nodes().nodes().begin()->second.busy, 0u);
+  EXPECT_EQ(ledger->node(miner.id)->strikes, 0u);  // late is not wrong
+}
+
+TEST_F(TaskTest, WithoutAMinerThereIsNoTask) {
+  const auto session = open();
+  const Run run = submit(session);
+  ASSERT_FALSE(run.task);
+  EXPECT_EQ(run.task.error().kind, ErrorKind::unavailable);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+}
+
+TEST_F(TaskTest, AMinerThatIsTooBusyIsAskedAgainLater) {
+  FakeNode& miner = add_miner();
+  const Run run = submit(open());
+  const auto assign = miner.heard<protocol::Assign>().at(0);
+  miner.say(protocol::AttemptFailed{assign.attempt, ErrorKind::overloaded, "full"});
+  EXPECT_EQ(miner.heard<protocol::Assign>().size(), 1u);
+  executor.advance(std::chrono::milliseconds(500));
+  ASSERT_EQ(miner.heard<protocol::Assign>().size(), 2u);
+  miner.run(miner.heard<protocol::Assign>().at(1));
+  EXPECT_TRUE(run.heard->result);
+}
+
+TEST_F(TaskTest, AMinerThatFailsIsNotAskedAgain) {
+  FakeNode& miner = add_miner();
+  const Run run = submit(open());
+  miner.say(
+      protocol::AttemptFailed{miner.heard<protocol::Assign>().at(0).attempt, ErrorKind::internal, "broken"});
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::unavailable);
+}
+
+TEST_F(TaskTest, AfterARestartOpenSessionsGoOnAndExpiredOnesAreReleased) {
+  const auto session = open();
+  ledger::SessionSpec brief = session.spec;
+  brief.expiry = executor.wall_now() + std::chrono::seconds(60);
+  const auto dying = core->sessions().open(brief, executor.wall_now());
+  ASSERT_TRUE(dying);
+  FakeNode& before = add_miner();
+  submit(session);
+  before.send_steps(before.heard<protocol::Assign>().at(0), 0, 3);
+
+  core.reset();
+  executor.advance(std::chrono::seconds(120));
+  restart();
+  EXPECT_EQ(ledger->session(dying->id)->state, ledger::SessionState::expired);
+  EXPECT_EQ(ledger->session(session.id)->state, ledger::SessionState::open);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  FakeNode& miner = add_miner();
+  const Run run = submit(session);
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(run.heard->result);
+}
+
+class SmallQueueTest : public World {
+ protected:
+  SmallQueueTest()
+      : World([] {
+          CoreOptions options;
+          options.max_queued = 2;
+          return options;
+        }()) {}
+};
+
+TEST_F(SmallQueueTest, IsBoundedServesInOrderAndSaysWhenItIsFull) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  std::vector<Run> runs;
+  for (std::uint64_t i = 0; i < 3; ++i) runs.push_back(submit(session, {request(i)}));
+  for (const Run& run : runs) EXPECT_TRUE(run.task);
+  const Run fourth = submit(session);
+  ASSERT_FALSE(fourth.task);
+  EXPECT_EQ(fourth.task.error().kind, ErrorKind::overloaded);
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(miner.heard<protocol::Assign>().size(), i + 1);
+    EXPECT_EQ(miner.heard<protocol::Assign>()[i].request.sampling.seed, i);
+    miner.run(miner.heard<protocol::Assign>()[i]);
+    EXPECT_TRUE(runs[i].heard->result);
+  }
+}
+
+TEST_F(SmallQueueTest, WaitingEndsAtATimeLimit) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  const Run first = submit(session);
+  const Run second = submit(session);
+  const auto assign = miner.heard<protocol::Assign>().at(0);
+  for (std::size_t i = 0; i < 7; ++i) {
+    miner.send_steps(assign, i, i + 1);
+    executor.advance(std::chrono::seconds(10));
+  }
+  EXPECT_FALSE(first.heard->error);
+  ASSERT_TRUE(second.heard->error);
+  EXPECT_EQ(second.heard->error->kind, ErrorKind::overloaded);
+}
+
+}  // namespace
+}  // namespace cortensor::router
