@@ -32,7 +32,8 @@ class ApiTest : public ::testing::Test {
     key_ = ledger_->create_api_key(account_, "test", now)->secret;
     CoreOptions options;
     options.arithmetic_version = kArithmetic;
-    core_ = std::make_unique<RouterCore>(options, catalogue_, router_key_, executor_, *ledger_, links_);
+    core_ =
+        std::make_unique<RouterCore>(options, catalogue_, router_key_, executor_, *ledger_, settler_, links_);
     links_.bind(*core_);
     api_ = std::make_unique<Api>(*core_);
     const ServedModel& model = *catalogue_.models().front();
@@ -130,6 +131,7 @@ class ApiTest : public ::testing::Test {
   http::AsioExecutor executor_;
   FakeLinks links_{executor_};
   std::unique_ptr<ledger::Ledger> ledger_ = ledger::make_memory_ledger();
+  ledger::DirectSettler settler_{*ledger_};
   Catalogue catalogue_;
   crypto::PrivateKey router_key_ = crypto::PrivateKey::generate();
   AccountId account_;
