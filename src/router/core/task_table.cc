@@ -181,8 +181,9 @@ void TaskTable::deliver(Task& task, Choice& choice) {
     text += choice.text.feed(lead.steps()[i].token).text;
     choice.delivered.push_back(lead.steps()[i]);
   }
-  metrics::counter("cortensor_router_tokens_total", "Tokens delivered to clients")
-      .add(lead.steps().size() - first);
+  static metrics::Counter& tokens =
+      metrics::counter("cortensor_router_tokens_total", "Tokens delivered to clients");
+  tokens.add(lead.steps().size() - first);
   if (task.listener)
     task.listener->on_delta({choice.index, text, std::span(lead.steps()).subspan(first),
                              std::span(lead.logprobs()).subspan(first)});
