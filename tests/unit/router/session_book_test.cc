@@ -1,0 +1,94 @@
+// Claims: a key's implicit session is opened once, reused, replaced when it runs low or old, found again
+// after a restart, and closed as soon as its replacement is in use and nothing runs in it. Old receipts make
+// room.
+#include "world.h"
+
+namespace cortensor::router {
+namespace {
+
+class SessionBookTest : public World {
+ protected:
+  Result<ledger::Session> implicit(std::int64_t need, const std::string& key = "k1") {
+    return core->sessions().implicit(account, key, model->manifest.id, Credits{need}, executor.wall_now());
+  }
+  ledger::SessionState state(const ledger::Session& session) { return ledger->session(session.id)->state; }
+};
+
+TEST_F(SessionBookTest, OnePerKeyIsReusedAndSurvivesARestart) {
+  const auto first = implicit(1000);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_TRUE(first->spec.implicit);
+  EXPECT_EQ(first->hold.micro, 1'000'000);
+  EXPECT_EQ(implicit(1000)->id, first->id);
+  EXPECT_NE(implicit(1000, "k2")->id, first->id);
+  core.reset();
+  restart();
+  EXPECT_EQ(implicit(1000)->id, first->id);
+}
+
+TEST_F(SessionBookTest, AnIdleOneThatIsTooSmallIsClosedAndReplaced) {
+  const auto small = implicit(1000);
+  const auto large = implicit(3'000'000);
+  ASSERT_TRUE(large);
+  EXPECT_EQ(state(*small), ledger::SessionState::closed);
+  EXPECT_EQ(large->hold.micro, 3'000'000);
+  EXPECT_EQ(implicit(99'000'000).error().kind, ErrorKind::payment_required);
+}
+
+TEST_F(SessionBookTest, ABusyOneIsClosedWhenItsLastTaskEnds) {
+  const auto busy = implicit(1000);
+  ASSERT_TRUE(core->sessions().reserve(busy->id, Credits{999'500}, executor.wall_now()));
+  const auto next = implicit(1000);
+  EXPECT_NE(next->id, busy->id);
+  EXPECT_EQ(state(*busy), ledger::SessionState::open);
+  core->sessions().release(busy->id, Credits{999'500}, executor.wall_now());
+  EXPECT_EQ(state(*busy), ledger::SessionState::closed);
+  EXPECT_EQ(state(*next), ledger::SessionState::open);
+}
+
+TEST_F(SessionBookTest, AnOldOneIsReplacedBeforeItExpires) {
+  const auto old = implicit(1000);
+  executor.advance(std::chrono::seconds(3601));
+  EXPECT_EQ(state(*old), ledger::SessionState::open);
+  EXPECT_NE(implicit(1000)->id, old->id);
+  EXPECT_EQ(state(*old), ledger::SessionState::closed);
+}
+
+TEST_F(SessionBookTest, AnExpiredSessionWithWorkInItEndsAfterTheWork) {
+  FakeNode& miner = add_miner();
+  ledger::SessionSpec spec = open().spec;
+  spec.expiry = executor.wall_now() + std::chrono::seconds(5);
+  const auto session = core->sessions().open(spec, executor.wall_now());
+  const Run run = submit(*session);
+  executor.advance(std::chrono::seconds(10));
+  EXPECT_EQ(state(*session), ledger::SessionState::open);
+  EXPECT_EQ(submit(*session).task.error().kind, ErrorKind::conflict);
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  executor.advance(std::chrono::seconds(2));
+  EXPECT_EQ(state(*session), ledger::SessionState::expired);
+}
+
+TEST(ReceiptStore, TheOldestGoWhenThereAreTooManyOrTooLongOnes) {
+  ReceiptStore store(2, 10);
+  const AccountId owner("acct_1");
+  const auto add = [&](const std::string& id, std::size_t steps) {
+    protocol::Receipt receipt;
+    receipt.id = id;
+    receipt.steps.resize(steps);
+    store.add(owner, std::move(receipt));
+  };
+  add("a", 3);
+  add("b", 3);
+  EXPECT_NE(store.find(owner, "a"), nullptr);
+  EXPECT_EQ(store.find(AccountId("acct_2"), "a"), nullptr);
+  add("c", 3);
+  EXPECT_EQ(store.find(owner, "a"), nullptr);
+  add("d", 9);
+  EXPECT_EQ(store.find(owner, "b"), nullptr);
+  EXPECT_EQ(store.find(owner, "c"), nullptr);
+  EXPECT_NE(store.find(owner, "d"), nullptr);
+}
+
+}  // namespace
+}  // namespace cortensor::router
