@@ -19,5 +19,7 @@ if [ "$(id -u)" != 0 ]; then
   command -v sudo >/dev/null || { echo "Installing packages needs root or sudo." >&2; exit 1; }
   as_root=sudo
 fi
+apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >/dev/null; }
+apt update
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive $as_root sh -c "apt-get update -q && apt-get install -q -y --no-install-recommends $missing" >/dev/null
+apt install -y --no-install-recommends $missing
