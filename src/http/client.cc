@@ -9,11 +9,14 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <limits>
 #include <utility>
 
 #include "base/runtime/executor.h"
+#include "http/body_reader.h"
 #include "http/tls.h"
 #include "http/url.h"
 
@@ -26,36 +29,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 namespace {
-
-// A body that goes to a function as it arrives; false from it stops the parser.
-struct ForwardedBody {
-  using Sink = std::function<bool(std::string_view)>;
-  using value_type = Sink;
-  class reader {
-   public:
-    template <bool is_request, class Fields>
-    reader(beast_http::header<is_request, Fields>&, value_type& sink) : sink_(sink) {}
-    void init(const boost::optional<std::uint64_t>&, error_code& error) { error = {}; }
-    template <class Buffers>
-    std::size_t put(const Buffers& buffers, error_code& error) {
-      error = {};
-      std::size_t taken = 0;
-      for (auto at = asio::buffer_sequence_begin(buffers); at != asio::buffer_sequence_end(buffers); ++at) {
-        const asio::const_buffer buffer = *at;
-        if (!sink_({static_cast<const char*>(buffer.data()), buffer.size()})) {
-          error = beast_http::error::end_of_stream;
-          return taken;
-        }
-        taken += buffer.size();
-      }
-      return taken;
-    }
-    void finish(error_code& error) { error = {}; }
-
-   private:
-    Sink& sink_;
-  };
-};
 
 std::string request_text(const ClientRequest& request, const Url& url) {
   std::string text = request.method + " " + url.target + " HTTP/1.1\r\n";
@@ -183,76 +156,89 @@ struct Client::State {
     return ok();
   }
 
+  // Appends what the server sends next; false at the end of the connection.
+  Result<bool> read_more(std::string& input, const std::string& doing) {
+    std::array<char, 16 * 1024> buffer;
+    std::size_t received = 0;
+    Status step = await(doing, options.idle_timeout, [&](auto done) {
+      with_stream([&](auto& stream) {
+        stream.async_read_some(asio::buffer(buffer),
+                               [&received, done](const error_code& error, std::size_t size) {
+                                 received = size;
+                                 done(error);
+                               });
+      });
+    });
+    input.append(buffer.data(), received);
+    if (step) return true;
+    if (step.error().kind == ErrorKind::unavailable && last_error == asio::error::eof) return false;
+    return std::move(step).error();
+  }
+
+  // The status and headers of the answer, interim answers skipped; the body's first bytes stay in `input`.
+  Result<BodyReader> receive_header(bool head, ClientResponse& response, std::string& input,
+                                    const std::string& doing) {
+    std::optional<beast_http::response_parser<beast_http::empty_body>> parser;
+    do {
+      parser.emplace();
+      parser->skip(true);  // the body has a reader of its own
+      while (!parser->is_header_done()) {
+        error_code error;
+        if (!input.empty()) input.erase(0, parser->put(asio::buffer(input), error));
+        if (error && error != beast_http::error::need_more)
+          return fail(ErrorKind::corrupt, doing + ": not an HTTP answer: " + error.message());
+        if (parser->is_header_done()) break;
+        auto more = read_more(input, doing);
+        if (!more) return std::move(more).error();
+        if (!*more)
+          return fail(ErrorKind::unavailable, doing + ": the connection ended before the answer did");
+      }
+      response.status = static_cast<int>(parser->get().result_int());
+    } while (response.status / 100 == 1);
+    for (const auto& field : parser->get())
+      response.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+
+    constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+    if (head || response.status == 204 || response.status == 304) return BodyReader::of_length(0, 0);
+    if (parser->chunked()) return BodyReader::chunked(kNoLimit);
+    if (const auto length = parser->content_length()) return BodyReader::of_length(*length, kNoLimit);
+    return BodyReader::until_end(kNoLimit);
+  }
+
   Result<ClientResponse> receive(bool head, const std::function<bool(std::string_view)>* on_chunk,
                                  const std::string& doing) {
     ClientResponse response;
-    bool too_long = false;
-    bool stopped = false;
-    ForwardedBody::Sink collect = [&](std::string_view part) {
-      too_long = part.size() > options.max_body_bytes - response.body.size();
-      if (!too_long) response.body += part;
-      return !too_long;
-    };
-    std::optional<beast_http::response_parser<ForwardedBody>> parser;
-    const auto fresh_parser = [&] {
-      parser.emplace();
-      parser->body_limit(boost::none);
-      parser->eager(false);  // the status is known before the first byte of the body is passed on
-      parser->skip(head);
-    };
-    fresh_parser();
-
-    std::array<char, 16 * 1024> buffer;
     std::string input;
+    auto body = receive_header(head, response, input, doing);
+    if (!body) return std::move(body).error();
+    const bool stream = on_chunk != nullptr && response.status / 100 == 2;
+    const BodyReader::Sink sink = [&](std::string_view piece) {
+      if (stream) return (*on_chunk)(piece);
+      if (piece.size() > options.max_body_bytes - response.body.size()) return false;
+      response.body += piece;
+      return true;
+    };
     while (true) {
-      // All that the bytes at hand allow.
-      while (!parser->is_done()) {
-        const bool header_was_done = parser->is_header_done();
-        error_code error;
-        const std::size_t used = input.empty() ? 0 : parser->put(asio::buffer(input), error);
-        input.erase(0, used);
-        if (stopped) return fail(ErrorKind::cancelled, doing + ": cancelled");
-        if (too_long)
+      input.erase(0, body->feed(input, sink));
+      switch (body->stage()) {
+        case BodyReader::Stage::complete:
+          return response;
+        case BodyReader::Stage::stopped:
+          if (stream) return fail(ErrorKind::cancelled, doing + ": cancelled");
           return fail(ErrorKind::corrupt, doing + ": the answer is longer than " +
                                               std::to_string(options.max_body_bytes) + " bytes");
-        if (error && error != beast_http::error::need_more)
-          return fail(ErrorKind::corrupt, doing + ": not an HTTP answer: " + error.message());
-        if (!header_was_done && parser->is_header_done()) {
-          response.status = static_cast<int>(parser->get().result_int());
-          if (response.status / 100 == 1) {  // an interim answer; the real one follows
-            fresh_parser();
-            continue;
-          }
-          for (const auto& field : parser->get())
-            response.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
-          parser->get().body() = collect;
-          if (on_chunk != nullptr && response.status / 100 == 2)
-            parser->get().body() = [&](std::string_view part) { return !(stopped = !(*on_chunk)(part)); };
-          continue;
-        }
-        if (used == 0) break;
+        case BodyReader::Stage::too_long:
+        case BodyReader::Stage::malformed:
+          return fail(ErrorKind::corrupt, doing + ": not an HTTP answer: a bad chunk");
+        case BodyReader::Stage::reading:
+          break;
       }
-      if (parser->is_done()) return response;
-
-      std::size_t received = 0;
-      Status step = await(doing, options.idle_timeout, [&](auto done) {
-        with_stream([&](auto& stream) {
-          stream.async_read_some(asio::buffer(buffer),
-                                 [&received, done](const error_code& error, std::size_t size) {
-                                   received = size;
-                                   done(error);
-                                 });
-        });
-      });
-      if (!step) {
-        if (last_error != asio::error::eof || step.error().kind != ErrorKind::unavailable)
-          return step.error();
-        error_code error;
-        if (parser->got_some()) parser->put_eof(error);
-        if (parser->is_done() && !error) return response;
-        return fail(ErrorKind::unavailable, doing + ": the connection ended before the answer did");
-      }
-      input.append(buffer.data(), received);
+      auto more = read_more(input, doing);
+      if (!more) return std::move(more).error();
+      if (*more) continue;
+      body->end();
+      if (body->stage() == BodyReader::Stage::complete) return response;
+      return fail(ErrorKind::unavailable, doing + ": the connection ended before the answer did");
     }
   }
 

@@ -1,10 +1,13 @@
 #include "http/request_parser.h"
 
 #include <boost/asio/buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <exception>
+#include <utility>
+
+#include "http/body_reader.h"
 
 namespace cortensor::http {
 
@@ -12,9 +15,9 @@ namespace beast_http = boost::beast::http;
 using boost::beast::error_code;
 
 struct RequestParser::State {
-  State(std::size_t header, std::size_t body) : header_limit(header), body_limit(body) {
-    parser.header_limit(static_cast<std::uint32_t>(header));
-    parser.body_limit(body);
+  State(std::size_t headers, std::size_t bodies) : header_limit(headers), body_limit(bodies) {
+    parser.header_limit(static_cast<std::uint32_t>(headers));
+    parser.skip(true);  // the body is read here: Beast 1.81 aborts on a last chunk that comes in two parts
   }
 
   void refuse(int why, std::string what) {
@@ -24,8 +27,6 @@ struct RequestParser::State {
   }
 
   void refuse(const error_code& error) {
-    if (error == beast_http::error::body_limit)
-      return refuse(413, "request body: longer than " + std::to_string(body_limit) + " bytes");
     if (error == beast_http::error::header_limit) return refuse_header();
     if (error == beast_http::error::bad_version)
       return refuse(505, "request line: expected HTTP/1.0 or HTTP/1.1");
@@ -53,7 +54,6 @@ struct RequestParser::State {
   std::size_t take_header(std::string_view bytes) {
     error_code error;
     std::size_t used = 0;
-    parser.eager(false);  // stop behind the header, so that its length is known
     while (!error && !parser.is_header_done())
       used += parser.put(boost::asio::buffer(bytes.substr(used)), error);
     header_bytes += used;
@@ -65,23 +65,47 @@ struct RequestParser::State {
     } else if (parser.is_header_done()) {
       stage = Stage::body;
       check_header();
+      if (stage == Stage::body) begin_body();
     }
     return used;
   }
 
+  void begin_body() {
+    const auto& head = parser.get();
+    request.method = std::string(head.method_string());
+    const std::string_view target = path_and_query(head.target());
+    const std::size_t question = target.find('?');
+    request.path = target.substr(0, question);
+    if (question != std::string_view::npos) request.query = target.substr(question + 1);
+    for (const auto& field : head)
+      request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+    body = parser.chunked() ? BodyReader::chunked(body_limit)
+                            : BodyReader::of_length(parser.content_length().value_or(0), body_limit);
+    note_body_stage();
+  }
+
   std::size_t take_body(std::string_view bytes) {
-    error_code error;
-    std::size_t used = 0;
-    parser.eager(true);
-    if (!parser.is_done() && !bytes.empty()) used = parser.put(boost::asio::buffer(bytes), error);
-    if (error && error != beast_http::error::need_more) {
-      refuse(error);
-    } else if (parser.is_done()) {
-      stage = Stage::complete;
-    } else if (bytes.size() - used > header_limit) {
-      refuse(400, "chunk header: longer than " + std::to_string(header_limit) + " bytes");
-    }
+    const std::size_t used = body.feed(bytes, [this](std::string_view piece) {
+      request.body += piece;
+      return true;
+    });
+    note_body_stage();
     return used;
+  }
+
+  void note_body_stage() {
+    switch (body.stage()) {
+      case BodyReader::Stage::complete:
+        stage = Stage::complete;
+        return;
+      case BodyReader::Stage::too_long:
+        return refuse(413, "request body: longer than " + std::to_string(body_limit) + " bytes");
+      case BodyReader::Stage::malformed:
+        return refuse(400, "malformed HTTP request: a bad chunk");
+      case BodyReader::Stage::reading:
+      case BodyReader::Stage::stopped:
+        return;
+    }
   }
 
   // "/path?query", also of the absolute form "http://host/path?query"; empty when it is neither.
@@ -97,7 +121,9 @@ struct RequestParser::State {
 
   const std::size_t header_limit;
   const std::size_t body_limit;
-  beast_http::request_parser<beast_http::string_body> parser;
+  beast_http::request_parser<beast_http::empty_body> parser;  // of the header only
+  BodyReader body = BodyReader::of_length(0, 0);
+  Request request;
   Stage stage = Stage::header;
   std::size_t header_bytes = 0;  // taken so far
   bool started = false;
@@ -151,17 +177,7 @@ bool RequestParser::expects_continue() const {
 }
 
 Request RequestParser::take() {
-  auto message = state_->parser.release();
-  Request request;
-  request.method = std::string(message.method_string());
-  const std::string_view target = State::path_and_query(message.target());
-  const std::size_t question = target.find('?');
-  request.path = target.substr(0, question);
-  if (question != std::string_view::npos) request.query = target.substr(question + 1);
-  for (const auto& field : message)
-    request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
-  request.body = std::move(message.body());
-  return request;
+  return std::move(state_->request);
 }
 
 }  // namespace cortensor::http

@@ -40,7 +40,7 @@ TEST(Hostile, OversizeAndMalformedRequestsAreRefused) {
       {post + "X: " + std::string(20'000, 'x') + "\r\n\r\n", "431"},
       {post + "Content-Length: 4194305\r\n\r\n", "413"},
       {post + "Content-Length: 99999999999999999999999\r\n\r\n", "400"},
-      {post + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n", "400"},
+      {post + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n", "413"},
       {"nonsense\r\n\r\n", "400"},
       {std::string("\0\0\0\0", 4), "400"},
   };

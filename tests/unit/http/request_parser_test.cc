@@ -31,7 +31,7 @@ TEST(RequestParser, FindsTheSameRequestHoweverCut) {
       "\r\nPOST /v1/x?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX: 1\r\n\r\nhello";
   const std::string chunked =
       "POST http://h/v1/x?a=b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX: 1\r\n\r\n"
-      "2;ext=1\r\nhe\r\n3\r\nllo\r\n0\r\nTrailer: t\r\n\r\n";
+      "2;ext=1\r\nhe\r\n3 ;e\r\nllo\r\n00\r\nTrailer: t\r\n\r\n";
   for (const std::string& text : {sized, chunked}) {
     for (std::size_t step = 1; step <= text.size() + 3; ++step) {
       RequestParser parser(1024, 2048);
@@ -76,6 +76,31 @@ TEST(RequestParser, HoldsToItsLimits) {
   EXPECT_EQ(status_of(head + "Transfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'x')), 400);
   RequestParser parser(1024, 2048);
   EXPECT_EQ(feed(parser, "GET /" + std::string(2000, 'x'), 1), Stage::failed);
+}
+
+// The shortest chunked body, its parts in packets of their own.
+TEST(RequestParser, TakesAnEmptyChunkedBodyInAnyParts) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (std::size_t step = 1; step < 8; ++step) {
+    RequestParser parser(1024, 2048);
+    ASSERT_EQ(parser.feed(head), head.size());
+    EXPECT_EQ(feed(parser, "0\r\n\r\n", step), Stage::complete);
+    EXPECT_EQ(parser.take().body, "");
+  }
+}
+
+TEST(RequestParser, RefusesAmbiguousChunks) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* bad : {"1\nx\r\n0\r\n\r\n", "1\r\nxy\r\n", "1\r\nx\n0\r\n\r\n", "+1\r\nx\r\n",
+                          "0x1\r\nx\r\n", "\r\n", "-1\r\n", "1;a\rb\r\nx\r\n", "1 1\r\nx\r\n",
+                          "0\r\nno colon\r\n\r\n", "0\r\n folded: x\r\n\r\n", "0\r\n: x\r\n\r\n"}) {
+    EXPECT_EQ(status_of(head + bad), 400) << bad;
+  }
+  EXPECT_EQ(status_of(head + "FFFFFFFFFFFFFFFF\r\n"), 413);
+  EXPECT_EQ(status_of(head + "FFFFFFFFFFFFFFFFF\r\n"), 413);
+  std::string trailers = head + "0\r\n";
+  for (int i = 0; i < 1000; ++i) trailers += "Trailer: t\r\n";
+  EXPECT_EQ(status_of(trailers), 400);
 }
 
 // The header limit is exact, whether the bytes come one by one, all at once, or with a body behind them.
