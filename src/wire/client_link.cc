@@ -174,13 +174,18 @@ void ClientLink::OnDone(const grpc::Status& status) {
   // The last reference to a channel must not go on one of gRPC's threads: it may join them. So the executor
   // gets ours, and this link may be gone as soon as it has been posted.
   const auto done = done_;
-  executor_.post([self = std::move(self_), why = reason(status)] { self->events_.ended(why); });
+  Error why;
+  {
+    const std::lock_guard lock(mutex_);
+    why = reason_locked(status);
+  }
+  executor_.post([self = std::move(self_), why = std::move(why)] { self->events_.ended(why); });
   const std::lock_guard lock(done->mutex);
   done->done = true;
   done->changed.notify_all();
 }
 
-Error ClientLink::reason(const grpc::Status& status) const {
+Error ClientLink::reason_locked(const grpc::Status& status) const {
   if (auto mismatch = pin_->mismatch()) return *std::move(mismatch);
   Error why = why_ ? *why_ : to_error(status);
   return std::move(why).context("router at " + address_);

@@ -63,7 +63,7 @@ class ClientLink final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
   void cancel_locked(const Error& why);
   void drain_locked();
   void release_locked();
-  Error reason(const grpc::Status& status) const;
+  Error reason_locked(const grpc::Status& status) const;
 
   const std::string address_;  // HOST:PORT
   const NodeId router_;
