@@ -1,5 +1,11 @@
 #include "router/router_node.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <utility>
+
 #include "arith/version.h"
 #include "base/log.h"
 #include "crypto/ed25519.h"
@@ -38,6 +44,30 @@ Status make_folder(const std::filesystem::path& folder) {
   return ok();
 }
 
+// Reservations live in the memory of one router: a second one on the same books would promise the same money
+// again and end sessions that are at work. The lock goes with the process, however it ends.
+class FolderLock {
+ public:
+  static Result<FolderLock> take(const std::filesystem::path& folder) {
+    const std::filesystem::path path = folder / "router.lock";
+    FolderLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (lock.descriptor_ < 0) return fail(ErrorKind::unavailable, "cannot open " + path.string());
+    if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0)
+      return fail(ErrorKind::conflict, "data folder " + folder.string() +
+                                           ": another router is running on it, or it cannot be locked");
+    return lock;
+  }
+  FolderLock(FolderLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+
+ private:
+  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
 Status set_prices(ledger::Ledger& ledger, const std::vector<RouterModel>& models) {
   for (const RouterModel& model : models) {
     const auto known = ledger.price(model.id);
@@ -53,16 +83,18 @@ Status set_prices(ledger::Ledger& ledger, const std::vector<RouterModel>& models
 
 // In the order of dependence: the servers go first.
 struct RouterNode::Parts {
-  Parts(crypto::PrivateKey identity, std::unique_ptr<ledger::Ledger> book,
+  Parts(FolderLock folder, crypto::PrivateKey identity, std::unique_ptr<ledger::Ledger> book,
         std::unique_ptr<ledger::Ledger> book_for_settling, Catalogue models, CoreOptions options,
         http::AsioExecutor& executor)
-      : key(std::move(identity)),
+      : lock(std::move(folder)),
+        key(std::move(identity)),
         ledger(std::move(book)),
         settler(std::move(book_for_settling), executor),
         catalogue(std::move(models)),
         core(std::move(options), catalogue, key, executor, *ledger, settler, links),
         api(core) {}
 
+  FolderLock lock;
   crypto::PrivateKey key;
   std::unique_ptr<ledger::Ledger> ledger;
   ledger::SettlementThread settler;
@@ -78,6 +110,8 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   if (options.models.empty())
     return fail(ErrorKind::invalid_input, "models: expected at least one, found none");
   if (auto status = make_folder(options.data); !status) return status.error();
+  auto lock = FolderLock::take(options.data);
+  if (!lock) return std::move(lock).error();
   auto key = crypto::PrivateKey::load_or_create(options.data / "router.key");
   if (!key) return std::move(key).error();
   Catalogue catalogue;
@@ -93,8 +127,9 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   if (auto status = set_prices(**ledger, options.models); !status) return status.error();
 
   options.core.arithmetic_version = arith::kArithmeticVersion;
-  auto parts = std::make_unique<Parts>(std::move(*key), std::move(*ledger), std::move(*ledger_for_settling),
-                                       std::move(catalogue), std::move(options.core), executor);
+  auto parts = std::make_unique<Parts>(std::move(*lock), std::move(*key), std::move(*ledger),
+                                       std::move(*ledger_for_settling), std::move(catalogue),
+                                       std::move(options.core), executor);
 
   wire::NodeServerOptions node_options;
   node_options.address = options.node_address;

@@ -76,6 +76,16 @@ class RouterLoss(unittest.TestCase):
             network.audit()
 
 
+class SharedFolder(unittest.TestCase):
+    def test_a_second_router_on_the_same_books_is_refused(self):
+        with Network() as network:
+            second = ["router", "--data", network.data, "--api", "127.0.0.1:0", "--nodes", "127.0.0.1:0", "--model", MODEL]
+            self.assertIn("another router", network.command(*second, code=1))
+            network.router.kill()
+            network.start_router()  # a lock does not outlive its owner
+            network.audit()
+
+
 class Admission(unittest.TestCase):
     def refused(self, network, link, key="stranger"):
         done = subprocess.run([BINARY, "miner", "--join", link, "--model", MODEL, "--key",
