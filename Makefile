@@ -5,11 +5,12 @@
 #   make test       the whole test suite; make test-full adds the long forms
 SHELL := /bin/sh
 PROMPT ?= Tell me a story about a brave rabbit.
+export PROMPT
 JOBS := $(shell nproc)
 BUILD := build/release
 export CCACHE_SLOPPINESS := pch_defines,time_macros
 
-.PHONY: all run test test-full bench fuzz clean packages
+.PHONY: all run test test-full clean packages
 all: cortensor
 
 packages:
@@ -22,7 +23,7 @@ cortensor: packages
 .PHONY: cortensor
 
 run: cortensor
-	@./cortensor up --demo "$(PROMPT)" $(if $(ONCE),--once)
+	@./cortensor up --demo "$$PROMPT" $(if $(ONCE),--once)
 
 test:
 	@tools/run_tests.sh quick
@@ -31,4 +32,4 @@ test-full:
 	@tools/run_tests.sh full
 
 clean:
-	rm -rf build cortensor local
+	rm -rf build cortensor

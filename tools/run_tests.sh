@@ -1,6 +1,6 @@
 #!/bin/sh
-# The test suite. quick: everything once, each fuzz target for some seconds. full: also the sanitizers, longer fuzzing
-# and the benchmarks' own checks. The last lines are CTest's summary.
+# The test suite. quick: everything once, each fuzz target for some seconds. full: also the sanitizers and
+# longer fuzzing. The last lines are CTest's summary.
 set -eu
 form=$1
 cd "$(dirname "$0")/.."

@@ -4,13 +4,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include "app/printable.h"
 #include "app/progress.h"
 #include "base/units.h"
 
 namespace cortensor::app {
 
 std::function<void(std::string_view)> print_as_it_comes() {
-  return [](std::string_view text) {
+  return [](std::string_view received) {
+    const std::string text = printable(received);
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   };

@@ -1,6 +1,7 @@
 // cortensor account: the operator's tool on a router's ledger; works while the router runs.
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 
 #include "app/command.h"
 #include "app/subcommands.h"
@@ -18,6 +19,10 @@ WallTime now() {
 }
 
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const std::string& data) {
+  std::error_code error;
+  if (!std::filesystem::exists(data + "/ledger.sqlite", error))
+    return fail(ErrorKind::not_found,
+                "no router's ledger in " + data + "; start the router once to make one");
   auto opened = ledger::open_sqlite_ledger(data + "/ledger.sqlite");
   if (!opened) return std::move(opened).error_context("ledger in " + data);
   return opened;
@@ -36,6 +41,8 @@ Result<Exit> create(const Options& options) {
     const auto parsed = parse_credits(options.credits);
     if (!parsed) return parsed.error();
     credits = *parsed;
+    if (credits.micro < 0)
+      return fail(ErrorKind::invalid_input, "--credits: expected 0 or more, found " + options.credits);
   }
   const auto account = (*book)->create_account(options.name, now());
   if (!account) return account.error();

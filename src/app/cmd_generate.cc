@@ -100,7 +100,7 @@ void add_generate(CLI::App& root) {
   command->add_flag("--chat", options->chat, "wrap the prompt in the model's chat template");
   command->add_option("-n,--max-tokens", options->max_tokens, "tokens at most")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1 << 20));
   command->add_option("--temperature", options->sampling.temperature, "0 is greedy")->capture_default_str();
   command->add_option("--top-p", options->sampling.top_p, "smallest set of tokens with this probability")
       ->capture_default_str();
@@ -114,7 +114,9 @@ void add_generate(CLI::App& root) {
   command->add_option("--stop", options->stop, "end before this text; may be repeated");
   command->add_option("--isa", options->isa,
                       "force scalar, avx2 or avx512; by default the best there is (or CORTENSOR_ISA)");
-  command->add_option("--threads", options->threads, "0 is one per processor")->capture_default_str();
+  command->add_option("--threads", options->threads, "0 is one per processor")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
   command->add_flag("--digest", options->digest, "print the transcript's root as the last line");
   examples(
       command,

@@ -1,6 +1,7 @@
 // cortensor invite: a join link for a miner or a validator, made by the router's operator.
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 
 #include "app/command.h"
 #include "app/subcommands.h"
@@ -17,8 +18,15 @@ struct Options {
 };
 
 Result<Exit> invite(const Options& options) {
+  std::error_code error;
+  if (!std::filesystem::exists(options.data + "/router.key", error))
+    return fail(ErrorKind::not_found,
+                "no router's key in " + options.data + "; start the router once to make one");
   const auto key = crypto::PrivateKey::load_or_create(options.data + "/router.key");
   if (!key) return key.error();
+  // Read as a node will read it, before a token is made for it.
+  auto link = protocol::parse_join_link("cortensor://" + options.address + "/" + key->node_id().value);
+  if (!link) return link.error();
   auto book = ledger::open_sqlite_ledger(options.data + "/ledger.sqlite");
   if (!book) return book.error();
   const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
@@ -26,10 +34,7 @@ Result<Exit> invite(const Options& options) {
   const auto token =
       (*book)->create_join_token(role, now + std::chrono::days(options.days), options.uses, now);
   if (!token) return token.error();
-  // Parsing what was made checks the address as a node will read it.
-  const auto link = protocol::parse_join_link("cortensor://" + options.address + "/" + key->node_id().value +
-                                              "?token=" + *token);
-  if (!link) return link.error();
+  link->token = *token;
   std::printf("%s\n", to_string(*link).c_str());
   return Exit::success;
 }
@@ -46,7 +51,7 @@ void add_invite(CLI::App& root) {
       ->capture_default_str();
   command->add_option("--uses", options->uses, "how many nodes may join with it")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000));
   command->add_option("--days", options->days, "until it expires")
       ->capture_default_str()
       ->check(CLI::Range(1, 3650));

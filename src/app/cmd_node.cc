@@ -23,7 +23,9 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
       ->required();
   command->add_option("--key", options->key_path, "this node's identity; made on first use")
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "0 is one per processor")->capture_default_str();
+  command->add_option("--threads", options->threads, "0 is one per processor")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
   command->add_option("--slots", options->slots, slots_help)
       ->capture_default_str()
       ->check(CLI::Range(1, 256));

@@ -88,7 +88,8 @@ void invite(const LocalNetwork& network, const Options& options) {
   std::printf("key      %s\n", network.api_key().c_str());
   std::printf("logs     %s\n", network.log_folder().c_str());
   say("Try next");
-  const std::string url = network.url() == "http://127.0.0.1:7600" ? "" : " --url " + network.url();
+  std::string url = network.url() == "http://127.0.0.1:7600" ? "" : " --url " + network.url();
+  if (options.network.data != "local") url += " --key " + network.api_key();
   std::printf("./cortensor chat%s\n", url.c_str());
   std::printf("./cortensor session%s list\n", url.c_str());
   std::printf(
@@ -125,6 +126,10 @@ Result<Exit> up(Options& options) {
   std::signal(SIGTERM, [](int) { interrupted = 1; });
   invite(**network, options);
   while (!interrupted) {
+    for (const std::string& name : (*network)->take_lost_nodes())
+      std::printf("%s has ended; the network goes on without it. Its log: %s/%s.log\n", name.c_str(),
+                  (*network)->log_folder().c_str(), name.c_str());
+    std::fflush(stdout);
     if (const Status status = (*network)->check(); !status) return status.error();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }

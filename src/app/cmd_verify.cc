@@ -6,8 +6,9 @@
 
 #include "app/command.h"
 #include "app/model_path.h"
+#include "app/printable.h"
 #include "app/subcommands.h"
-#include "base/hex.h"
+#include "base/units.h"
 #include "verify/receipt_report.h"
 
 namespace cortensor::app {
@@ -44,17 +45,26 @@ Result<Exit> verify_receipt(const Options& options) {
   if (!engine) return engine.error();
 
   const verify::ReceiptReport report = verify::check_receipt(*receipt, **engine);
-  std::printf("receipt   %s, %zu prompt and %zu answer tokens, %s\n", receipt->id.c_str(),
-              receipt->request.prompt.size(), receipt->steps.size(), receipt->model.id.c_str());
-  for (const std::string& problem : report.problems) std::printf("WRONG     %s\n", problem.c_str());
+  const auto money = [](std::int64_t micro) { return to_string(Credits{micro}); };
+  std::printf("receipt   %s, %zu prompt and %zu answer tokens, %s\n", printable(receipt->id).c_str(),
+              receipt->request.prompt.size(), receipt->steps.size(), printable(receipt->model.id).c_str());
+  std::printf("router    %s, checked at level %s, %s credits\n", printable(receipt->router.value).c_str(),
+              std::string(to_string(receipt->level)).c_str(), money(receipt->bill.total).c_str());
+  for (const protocol::Commitment& commitment : receipt->commitments)
+    std::printf("miner     %s\n", printable(commitment.miner.value).c_str());
+  for (const protocol::Verdict& verdict : receipt->verdicts)
+    std::printf("verdict   %s by %s\n", std::string(to_string(verdict.outcome)).c_str(),
+                printable(verdict.validator.value).c_str());
+  for (const std::string& problem : report.problems)
+    std::printf("WRONG     %s\n", printable(problem).c_str());
   if (report.problems.empty()) std::puts("papers    signatures, statements, prices and sums are right");
   if (!report.replayed)
-    std::printf("replay    not possible: %s\n", report.reason.c_str());
+    std::printf("replay    not possible: %s\n", printable(report.reason).c_str());
   else if (report.outcome == protocol::Outcome::valid)
     std::printf("replay    every token and digest is right (%s)\n",
                 std::string((*engine)->isa_name()).c_str());
   else
-    std::printf("WRONG     answer position %u: %s\n", report.first_wrong, report.reason.c_str());
+    std::printf("WRONG     answer position %u: %s\n", report.first_wrong, printable(report.reason).c_str());
   std::puts(report.good()                                 ? "VALID"
             : report.replayed || !report.problems.empty() ? "INVALID"
                                                           : "INCONCLUSIVE");
@@ -70,7 +80,9 @@ void add_verify(CLI::App& root) {
   command->add_option("RECEIPT", options->receipt, "the receipt's JSON file")->required();
   command->add_option("-m,--model", options->model, "the model file it is about")->required();
   command->add_option("--isa", options->isa, "force scalar, avx2 or avx512");
-  command->add_option("--threads", options->threads, "0 is one per processor")->capture_default_str();
+  command->add_option("--threads", options->threads, "0 is one per processor")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
   examples(command,
            "  cortensor verify receipt.json --model models/llama-tales-26m.q8_0.gguf\n"
            "Exit code 0 when VALID, 3 when not.");

@@ -17,7 +17,11 @@ void run_with(CLI::App* command, std::function<Result<Exit>()> work) {
   command->callback([work = std::move(work)] {
     const Result<Exit> result = work();
     if (!result) std::fprintf(stderr, "cortensor: %s\n", result.error().message.c_str());
-    const Exit code = result ? *result : exit_for(result.error().kind);
+    Exit code = result ? *result : exit_for(result.error().kind);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+      std::fputs("cortensor: standard output: cannot be written\n", stderr);
+      if (code == Exit::success) code = Exit::failure;
+    }
     if (code != Exit::success) throw CLI::RuntimeError(static_cast<int>(code));
   });
 }

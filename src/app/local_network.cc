@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr const char* kAccount = "local";
+constexpr const char* kRouter = "router";
 
 WallTime now() {
   return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
@@ -43,7 +44,7 @@ bool is_free(std::uint16_t port) {
 }
 
 Result<std::uint16_t> free_port(std::uint16_t first, std::uint16_t taken) {
-  for (std::uint16_t port = first; port < first + 200; ++port)
+  for (std::uint16_t port = first; port >= first && port < first + 200; ++port)
     if (port != taken && is_free(port)) return port;
   return fail(ErrorKind::unavailable, "no free port from " + std::to_string(first) + " on");
 }
@@ -89,8 +90,8 @@ Result<std::unique_ptr<LocalNetwork>> LocalNetwork::start(const LocalNetworkOpti
 }
 
 LocalNetwork::~LocalNetwork() {
-  for (auto process = processes_.rbegin(); process != processes_.rend(); ++process)
-    process->end(milliseconds(5000));
+  // The router first: answers in progress still need their nodes. Its patience with them is ten seconds.
+  for (Process& process : processes_) process.end(milliseconds(15'000));
 }
 
 Status LocalNetwork::prepare(const LocalNetworkOptions& options) {
@@ -140,9 +141,9 @@ Status LocalNetwork::launch(const LocalNetworkOptions& options) {
     return arguments;
   };
 
-  Status status = start_process("router", with_models({"router", "--data", options.data + "/router", "--api",
-                                                       "127.0.0.1:" + std::to_string(api_port_), "--nodes",
-                                                       "127.0.0.1:" + std::to_string(node_port_)}));
+  Status status = start_process(kRouter, with_models({"router", "--data", options.data + "/router", "--api",
+                                                      "127.0.0.1:" + std::to_string(api_port_), "--nodes",
+                                                      "127.0.0.1:" + std::to_string(node_port_)}));
   // One thread each: on a small machine the processes share the cores, and a stream needs one miner only.
   for (int i = 1; status && i <= options.miners; ++i) {
     const std::string name = "miner" + std::to_string(i);
@@ -177,6 +178,16 @@ Status LocalNetwork::wait_until_ready(int miners) {
                   "the local network is not ready after two minutes; see " + log_folder_);
     std::this_thread::sleep_for(milliseconds(50));
   }
+}
+
+std::vector<std::string> LocalNetwork::take_lost_nodes() {
+  std::vector<std::string> lost;
+  std::erase_if(processes_, [&](Process& process) {
+    const bool ended = process.name() != kRouter && process.exit_code().has_value();
+    if (ended) lost.push_back(process.name());
+    return ended;
+  });
+  return lost;
 }
 
 Status LocalNetwork::check() {

@@ -33,6 +33,8 @@ class LocalNetwork {
   const std::string& join_link() const { return join_link_; }  // for one more miner
   const std::string& log_folder() const { return log_folder_; }
 
+  // The names of nodes that have ended by themselves since the last call. The network goes on without them.
+  std::vector<std::string> take_lost_nodes();
   // The first process that has ended by itself, as an error naming it and its log.
   Status check();
 

@@ -12,6 +12,9 @@
 namespace cortensor::engine {
 
 Result<OutputFile> OutputFile::create(const std::string& path) {
+  struct stat existing {};
+  if (::stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode))
+    return fail(ErrorKind::invalid_input, path + ": expected a new or a regular file");
   std::string temporary = path + ".part-XXXXXX";
   const int descriptor = ::mkostemp(temporary.data(), O_CLOEXEC);
   if (descriptor < 0) return fail(ErrorKind::unavailable, path + ": " + std::strerror(errno));

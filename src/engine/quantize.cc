@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <span>
 #include <vector>
 
@@ -49,6 +50,9 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
                                      const Progress& progress) {
   if (!arith::is_quantised(target))
     return fail(ErrorKind::invalid_input, "quantize: expected q8_0 or q4_0 as the target");
+  std::error_code ignored;
+  if (std::filesystem::equivalent(in, out, ignored))
+    return fail(ErrorKind::invalid_input, out + ": is the input file itself");
   auto opened = GgufFile::open(in);
   if (!opened) return opened.error();
   const GgufFile& file = *opened;

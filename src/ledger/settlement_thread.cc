@@ -1,9 +1,20 @@
 #include "ledger/settlement_thread.h"
 
+#include <chrono>
 #include <iterator>
 #include <utility>
 
 namespace cortensor::ledger {
+namespace {
+
+constexpr std::chrono::milliseconds kPatience{30'000}, kPause{250};
+
+// The store failed, so all statuses are alike.
+bool unavailable(const std::vector<Status>& statuses) {
+  return !statuses.empty() && !statuses.front() && statuses.front().error().kind == ErrorKind::unavailable;
+}
+
+}  // namespace
 
 SettlementThread::SettlementThread(std::unique_ptr<Ledger> ledger, Executor& executor)
     : ledger_(std::move(ledger)),
@@ -43,7 +54,14 @@ void SettlementThread::book(std::vector<Order> orders) {
   std::vector<std::size_t> ends;
   for (const Order& order : orders) ends.push_back(counted += order.settlements.size());
 
-  const std::vector<Status> statuses = ledger_->settle_tasks(all, orders.back().now);
+  // A full disk or another process's lock may pass; what miners have earned is not given up for it at once.
+  // When the store failed nothing was booked, so booking again is safe.
+  std::vector<Status> statuses = ledger_->settle_tasks(all, orders.back().now);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (unavailable(statuses) && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kPause);
+    statuses = ledger_->settle_tasks(all, orders.back().now);
+  }
   std::size_t at = 0;
   for (std::size_t i = 0; i < orders.size(); ++i) {
     Status first = ok();

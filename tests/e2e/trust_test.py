@@ -88,6 +88,24 @@ class Lying(unittest.TestCase):
     def test_an_answer_cut_short_is_caught(self):
         self.assertEqual(self.cheat("cut")["first_wrong"], 5)
 
+    def test_a_quorum_outvotes_a_liar_and_does_not_pay_it(self):
+        with Network() as network:
+            network.add("liar", program=LIAR, subcommand=False, options=["--lie", "alter"])
+            network.add("one")
+            network.add("two", options=["--isa", "scalar"])
+            before = network.balance()
+            session = network.open_session("quorum", k=2, n=3)
+            proof = proof_of(network.stream(chat(STORY, session, max_tokens=40)))
+            receipt = network.get("/v1/receipts/" + proof["receipts"][0])
+            liar = next(node.id for node in network.nodes if node.name == "liar")
+            # Whoever answered first was streamed: the liar's answer is refunded, an honest one is paid to both who gave it.
+            self.assertIn(proof["verdict"], ("VALID", "INVALID"))
+            self.assertNotIn(liar, [payment["party"] for payment in receipt["bill"]["payments"]])
+            self.assertEqual(proof["verdict"] == "INVALID", receipt["commitments"][0]["miner"] == liar)
+            network.post(f"/v1/sessions/{session}/close", {})
+            self.assertEqual(network.balance(), before - proof["cost_microcredits"])
+            network.audit()
+
 
 class Receipts(unittest.TestCase):
     def test_a_receipt_verifies_at_home_and_a_tampered_one_says_what_is_wrong(self):

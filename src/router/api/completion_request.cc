@@ -177,9 +177,25 @@ Parsed<CompletionCall> finished(const BodyReader& body, CompletionCall call) {
 }
 
 // Tokens of each prompt, before any question of room.
+// Megabytes of text would hold up every other client while they are cut into tokens that cannot fit: no token
+// of a known vocabulary is longer than this.
+constexpr std::size_t kMaxBytesPerToken = 256;
+
+std::optional<Error> too_long(std::size_t bytes, const ServedModel& model) {
+  const std::size_t most = kMaxBytesPerToken * model.manifest.context_length;
+  if (bytes <= most) return std::nullopt;
+  return fail(ErrorKind::invalid_input,
+              "expected at most " + std::to_string(most) + " bytes, as the model's context has " +
+                  std::to_string(model.manifest.context_length) + " tokens, found " + std::to_string(bytes));
+}
+
 Parsed<std::vector<std::vector<TokenId>>> encode(const CompletionCall& call, const ServedModel& model) {
   std::vector<std::vector<TokenId>> prompts;
   if (call.chat) {
+    std::size_t bytes = 0;
+    for (const engine::ChatMessage& message : call.messages) bytes += message.content.size();
+    if (auto error = too_long(bytes, model))
+      return refused(std::move(*error).context("messages"), "messages");
     if (!model.chat)
       return refused(
           fail(ErrorKind::unsupported, "model " + call.model + " has no chat template; use /v1/completions"),
@@ -190,10 +206,13 @@ Parsed<std::vector<std::vector<TokenId>>> encode(const CompletionCall& call, con
     return prompts;
   }
   for (const Prompt& prompt : call.prompts) {
-    if (const auto* text = std::get_if<std::string>(&prompt))
+    if (const auto* text = std::get_if<std::string>(&prompt)) {
+      if (auto error = too_long(text->size(), model))
+        return refused(std::move(*error).context("prompt"), "prompt");
       prompts.push_back(model.tokenizer.encode_prompt(*text));
-    else
+    } else {
       prompts.push_back(std::get<std::vector<TokenId>>(prompt));
+    }
     for (const TokenId token : prompts.back())
       if (token >= model.manifest.vocabulary)
         return refused(fail(ErrorKind::invalid_input, "prompt: token " + std::to_string(token) +

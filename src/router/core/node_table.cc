@@ -10,8 +10,15 @@ namespace {
 constexpr double kSpeedWeight = 0.3;
 // What a node counts as when it offered no usable number.
 constexpr double kUnknownSpeed = 0.001;
+// More than any one machine answers a single sequence with; a boast beyond it would outlive every
+// measurement.
+constexpr double kMaxClaimedSpeed = 10'000;
 
 }  // namespace
+
+double credible_speed(double claimed) {
+  return std::isfinite(claimed) && claimed > 0 ? std::min(claimed, kMaxClaimedSpeed) : kUnknownSpeed;
+}
 
 const AttachedModel* AttachedNode::model(const Digest& weights) const {
   for (const AttachedModel& model : models)
@@ -82,6 +89,11 @@ std::size_t NodeTable::free_slots(const Digest& weights) const {
     if (node.role == protocol::Role::miner && node.free() && node.model(weights) != nullptr)
       slots += node.slots - node.busy;
   return slots;
+}
+
+void NodeTable::stalled(AttachedNode& node, const Digest& weights) {
+  for (AttachedModel& model : node.models)
+    if (model.weights == weights) model.decode_tokens_per_second /= 4;
 }
 
 void NodeTable::measured(AttachedNode& node, const Digest& weights, double tokens_per_second) {

@@ -40,6 +40,9 @@ struct AttachedNode {
   const AttachedModel* model(const Digest& weights) const;
 };
 
+// What a node's own claim of tokens per second counts as: never more than is credible, never nothing.
+double credible_speed(double claimed);
+
 class NodeTable {
  public:
   // References stay valid until the node is removed.
@@ -59,6 +62,9 @@ class NodeTable {
   std::size_t count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except = {}) const;
   // Slots that are free now among the miners of a model.
   std::size_t free_slots(const Digest& weights) const;
+
+  // The node kept a client waiting in vain: it counts as four times slower until measured again.
+  void stalled(AttachedNode& node, const Digest& weights);
 
   // Folds a measured decode speed into the node's average for that model.
   void measured(AttachedNode& node, const Digest& weights, double tokens_per_second);

@@ -103,8 +103,8 @@ Result<AttachedNode> RouterCore::admit(protocol::LinkId link, const protocol::He
         offer.manifest.vocabulary != manifest.vocabulary)
       return fail(ErrorKind::unsupported,
                   "model " + manifest.id + ": the context or vocabulary is another one");
-    node.models.push_back(
-        {manifest.id, manifest.weights, offer.prefill_tokens_per_second, offer.decode_tokens_per_second});
+    node.models.push_back({manifest.id, manifest.weights, credible_speed(offer.prefill_tokens_per_second),
+                           credible_speed(offer.decode_tokens_per_second)});
   }
   const WallTime now = executor_.wall_now();
   if (auto status = ledger_.admit_node(hello.join_token, hello.node, hello.role, now); !status)
@@ -135,7 +135,12 @@ void RouterCore::on_hello(protocol::LinkId link, const NodeId& peer, protocol::H
     const protocol::LinkId stale = old->link;
     nodes_.remove(stale);
     tasks_.on_node_gone(stale);
-    links_.close(stale, fail(ErrorKind::conflict, "the node connected again"));
+    // A second process with the same key would take the place back for ever: the first one is told to give
+    // up.
+    const Error why =
+        fail(ErrorKind::conflict, "another connection with this node's key has taken its place");
+    links_.send(stale, protocol::Refusal{why.kind, why.message});
+    links_.close(stale, why);
   }
   log::info("node_attached", {{"node", peer.value},
                               {"role", protocol::to_string(hello.role)},

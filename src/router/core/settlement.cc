@@ -13,7 +13,7 @@ Result<Credits> worst_case(ledger::Price price, const GenerationRequest& request
 }
 
 Result<protocol::Bill> make_bill(ledger::Price price, ledger::Usage usage, const Finding& finding,
-                                 const NodeId& router) {
+                                 bool checks_are_paid, const NodeId& router) {
   protocol::Bill bill;
   bill.prompt_tokens = static_cast<std::uint32_t>(usage.prompt_tokens);
   bill.completion_tokens = static_cast<std::uint32_t>(usage.completion_tokens);
@@ -25,7 +25,8 @@ Result<protocol::Bill> make_bill(ledger::Price price, ledger::Usage usage, const
   using Kind = protocol::Payment::Kind;
   std::vector<NodeId> validators;
   for (const protocol::Verdict& verdict : finding.verdicts)
-    if (verdict.method == protocol::Method::replay && verdict.outcome == protocol::Outcome::valid)
+    if (checks_are_paid && verdict.method == protocol::Method::replay &&
+        verdict.outcome == protocol::Outcome::valid)
       validators.push_back(verdict.validator);
   const ledger::Shares shares{static_cast<std::uint32_t>(finding.commitments.size()),
                               static_cast<std::uint32_t>(validators.size())};

@@ -28,8 +28,9 @@ Result<Credits> worst_case(ledger::Price price, const GenerationRequest& request
 
 // Every miner that committed is paid, a validator for a VALID found by replay, the router its part; nobody
 // when the outcome is invalid.
+// `checks_are_paid`: false where the client asked for none, and the router checked on its own account.
 Result<protocol::Bill> make_bill(ledger::Price price, ledger::Usage usage, const Finding& finding,
-                                 const NodeId& router);
+                                 bool checks_are_paid, const NodeId& router);
 
 // Everything about a choice but its signature.
 struct ReceiptParts {

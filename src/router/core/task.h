@@ -113,7 +113,7 @@ struct Task {
   ledger::Price price;
   Credits reserved;
   std::vector<std::unique_ptr<Choice>> choices;
-  bool settling = false;            // all choices are closed and the ledger has been asked to pay
+  bool settling = false;          // all choices are closed and the ledger has been asked to pay
   Clock::duration router_time{};  // spent in the router itself, without the model
 };
 

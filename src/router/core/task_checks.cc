@@ -59,6 +59,12 @@ void TaskTable::conclude(Task& task, Choice& choice) {
                                                       std::to_string(choice.attempts.size())));
     return close(task, choice, ledger::TaskOutcome::valid);
   }
+  if (rules.level == ValidationLevel::quorum && outvoted(choice, rules.quorum_k)) {
+    choice.finding.verdicts.push_back(own_verdict(
+        choice, protocol::Method::quorum, protocol::Outcome::invalid, "outvoted by equal answers of others"));
+    context_.conduct.strike(delivered.miner, "outvoted in a quorum", protocol::commitment_digest(delivered));
+    return close(task, choice, ledger::TaskOutcome::invalid);
+  }
   bool check = doubtful || !dissent.empty();
   switch (rules.level) {
     case ValidationLevel::none:
@@ -74,6 +80,17 @@ void TaskTable::conclude(Task& task, Choice& choice) {
   }
   if (!check) return close(task, choice, ledger::TaskOutcome::unchecked);
   begin_check(task, choice);
+}
+
+// Whether as many miners as the quorum asks for agree on an answer that is not the one delivered.
+bool TaskTable::outvoted(Choice& choice, std::uint32_t enough) const {
+  const Attempt& lead = *choice.lead();
+  return std::any_of(choice.attempts.begin(), choice.attempts.end(), [&](const auto& one) {
+    if (same_answer(*one, lead)) return false;
+    const auto agreeing = std::count_if(choice.attempts.begin(), choice.attempts.end(),
+                                        [&](const auto& other) { return same_answer(*other, *one); });
+    return static_cast<std::uint32_t>(agreeing) >= enough;
+  });
 }
 
 void TaskTable::begin_check(Task& task, Choice& choice) {
@@ -124,6 +141,11 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
     unchecked_.push_front({task.id, choice.index});
     return pump();
   }
+  if (verdict.outcome == protocol::Outcome::inconclusive) {
+    if (!another_validator(task, choice)) return give_up_check(task, choice, verdict.reason);
+    unchecked_.push_front({task.id, choice.index});
+    return pump();
+  }
   choice.finding.verdicts.push_back(verdict);
   switch (verdict.outcome) {
     case protocol::Outcome::valid:
@@ -139,8 +161,14 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
             protocol::commitment_digest(commitment));
       return close(task, choice, ledger::TaskOutcome::invalid);
     case protocol::Outcome::inconclusive:
-      return close(task, choice, ledger::TaskOutcome::inconclusive);
+      break;  // dealt with above
   }
+}
+
+bool TaskTable::another_validator(const Task& task, const Choice& choice) const {
+  std::set<NodeId> except = choice.checkers_tried;
+  for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
+  return context_.nodes.count(protocol::Role::validator, task.spec.model->manifest.weights, except) > 0;
 }
 
 void TaskTable::give_up_check(Task& task, Choice& choice, std::string_view reason) {
@@ -226,7 +254,10 @@ void TaskTable::on_settled(const TaskId& id, Settled& settled, const Status& boo
 Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& settled) {
   const Attempt& lead = *choice.lead();
   const ledger::Usage usage{choice.request.prompt.size(), lead.steps().size()};
-  auto charged = make_bill(task.price, usage, choice.finding, context_.key.node_id());
+  auto charged = make_bill(task.price, usage, choice.finding,
+                           task.spec.session.spec.validation.level != ValidationLevel::none ||
+                               copies_of(task.spec.session.spec) > 1,
+                           context_.key.node_id());
   if (!charged) return std::move(charged).error();
 
   ChoiceResult result;

@@ -347,6 +347,8 @@ void TaskTable::check_times(const Place& place) {
     const auto limit = attempt->started() ? options.stall_timeout : options.first_step_timeout;
     if (attempt->commitment() || now - attempt->last_progress() < limit) continue;
     choice.failed.insert(attempt->miner());
+    if (AttachedNode* node = context_.nodes.find(attempt->link()); node != nullptr)
+      context_.nodes.stalled(*node, task.spec.model->manifest.weights);
     return lose_attempt({&task, &choice, attempt.get()}, fail(ErrorKind::timed_out, "the miner stalled"),
                         true);
   }

@@ -118,6 +118,8 @@ class TaskTable {
 
   // Checking and closing (task_checks.cc).
   void conclude(Task& task, Choice& choice);
+  bool outvoted(Choice& choice, std::uint32_t enough) const;
+  bool another_validator(const Task& task, const Choice& choice) const;
   void begin_check(Task& task, Choice& choice);
   bool start_check(Task& task, Choice& choice);
   void give_up_check(Task& task, Choice& choice, std::string_view reason);
