@@ -108,6 +108,16 @@ class Admission(unittest.TestCase):
             wait_for(lambda: "presents key" in node.log.read_text(), "the reason in the log")
             self.assertEqual(network.get("/v1/nodes")["data"], [])
 
+    def test_two_processes_with_one_key_do_not_fight_over_it(self):
+        with Network() as network:
+            first = network.add("twin")
+            second = network.spawn("second", ["miner", "--join", network.link("miner"), "--model", MODEL, "--threads", "1",
+                                              "--key", str(network.folder / "twin.key")])
+            network.nodes.append(second)
+            self.assertEqual(first.process.wait(30), 1)
+            self.assertIn("taken its place", first.log.read_text())
+            wait_for(lambda: network.attached(second), "the second one to attach")
+
     def test_a_model_the_router_does_not_serve_is_refused_by_name(self):
         with Network() as network:
             done = subprocess.run([BINARY, "miner", "--join", network.link("miner"), "--model",

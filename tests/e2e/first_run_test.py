@@ -53,6 +53,13 @@ class FirstRun(unittest.TestCase):
                                              re.search(r"sess_\S+", cortensor("session", "open")).group(0)))
             self.assertTrue(cortensor("chat", input="Hello\n").strip())
             self.assertIn("open", cortensor("session", "list"))
+
+            # One miner dies: the network says so and goes on.
+            children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            miner = next(pid for pid in children if b"\0miner\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+            os.kill(int(miner), signal.SIGKILL)
+            wait_for(lambda: "goes on without it" in printed(), "the notice")
+            self.assertTrue(cortensor("chat", "Hello").strip())
         finally:
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(30), 0, log.read_text())
