@@ -6,6 +6,17 @@
 #include "base/check.h"
 
 namespace cortensor::crypto {
+namespace {
+
+// Fetched once: EVP_sha256() would look the implementation up anew for every digest, which takes longer than the digest
+// of a Merkle node.
+const EVP_MD* algorithm() {
+  static EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  CORTENSOR_CHECK(fetched != nullptr);
+  return fetched;
+}
+
+}  // namespace
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -13,7 +24,7 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  CORTENSOR_CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  CORTENSOR_CHECK(EVP_DigestInit_ex(state_->context, algorithm(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 
