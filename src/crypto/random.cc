@@ -1,13 +1,40 @@
 #include "crypto/random.h"
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
 
 #include "base/check.h"
 
 namespace cortensor::crypto {
+namespace {
+
+// Identifiers are drawn for every request and short: each thread draws ahead. What was given out is wiped.
+struct Pool {
+  std::array<std::uint8_t, 1024> bytes{};
+  std::size_t used = bytes.size();
+};
+
+void draw(std::span<std::uint8_t> out) {
+  CORTENSOR_CHECK(RAND_bytes(out.data(), static_cast<int>(out.size())) == 1);
+}
+
+}  // namespace
 
 void random_bytes(std::span<std::uint8_t> out) {
-  CORTENSOR_CHECK(RAND_bytes(out.data(), static_cast<int>(out.size())) == 1);
+  thread_local Pool pool;
+  if (out.size() > pool.bytes.size() / 8) return draw(out);
+  if (pool.bytes.size() - pool.used < out.size()) {
+    draw(pool.bytes);
+    pool.used = 0;
+  }
+  const auto taken = std::span(pool.bytes).subspan(pool.used, out.size());
+  std::copy(taken.begin(), taken.end(), out.begin());
+  OPENSSL_cleanse(taken.data(), taken.size());
+  pool.used += out.size();
 }
 
 std::uint64_t random_u64() {

@@ -8,8 +8,8 @@
 namespace cortensor::crypto {
 namespace {
 
-// Fetched once: EVP_sha256() would look the implementation up anew for every digest, which takes longer than the digest
-// of a Merkle node.
+// Fetched once: EVP_sha256() would look the implementation up anew for every digest, which takes longer than
+// the digest of a Merkle node.
 const EVP_MD* algorithm() {
   static EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   CORTENSOR_CHECK(fetched != nullptr);
@@ -21,27 +21,34 @@ const EVP_MD* algorithm() {
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
+
+  void begin() { CORTENSOR_CHECK(EVP_DigestInit_ex(context, algorithm(), nullptr) == 1); }
+  void update(ByteView bytes) { CORTENSOR_CHECK(EVP_DigestUpdate(context, bytes.data(), bytes.size()) == 1); }
+  Digest finish() {
+    Digest digest{};
+    CORTENSOR_CHECK(EVP_DigestFinal_ex(context, digest.data(), nullptr) == 1);
+    return digest;
+  }
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  CORTENSOR_CHECK(EVP_DigestInit_ex(state_->context, algorithm(), nullptr) == 1);
+  state_->begin();
 }
 Sha256::~Sha256() = default;
 
 void Sha256::update(ByteView bytes) {
-  CORTENSOR_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+  state_->update(bytes);
 }
 
 Digest Sha256::finish() {
-  Digest digest{};
-  CORTENSOR_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr) == 1);
-  return digest;
+  return state_->finish();
 }
 
 Digest sha256(ByteView bytes) {
-  Sha256 hash;
-  hash.update(bytes);
-  return hash.finish();
+  thread_local Sha256::State state;  // a Merkle node is hashed sooner than a context is made
+  state.begin();
+  state.update(bytes);
+  return state.finish();
 }
 
 bool equal_in_constant_time(ByteView a, ByteView b) {

@@ -23,6 +23,7 @@ class Sha256 {
 
  private:
   struct State;
+  friend Digest sha256(ByteView bytes);
   std::unique_ptr<State> state_;
 };
 

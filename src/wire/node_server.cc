@@ -14,6 +14,7 @@
 #include "wire/grpc_log.h"
 #include "wire/server_link.h"
 #include "wire/status_map.h"
+#include "wire/write_thread.h"
 
 namespace cortensor::wire {
 namespace {
@@ -122,6 +123,13 @@ class NodeServer::Impl {
     server_.reset();
   }
 
+  void send(protocol::LinkId id, const protocol::RouterMessage& message) {
+    auto link = find(id);
+    if (!link) return;
+    link->send(message);
+    writes_.write(std::move(link));
+  }
+
   std::shared_ptr<ServerLink> find(protocol::LinkId id) {
     const std::lock_guard lock(state_->mutex);
     const auto found = state_->links.find(id);
@@ -136,6 +144,7 @@ class NodeServer::Impl {
   RouterService service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
+  WriteThread writes_;
 };
 
 NodeServer::NodeServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -158,7 +167,7 @@ std::uint16_t NodeServer::port() const {
 }
 
 void NodeServer::send(protocol::LinkId link, protocol::RouterMessage message) {
-  if (const auto found = impl_->find(link)) found->send(message);
+  impl_->send(link, message);
 }
 
 void NodeServer::close(protocol::LinkId link, const Error& why) {

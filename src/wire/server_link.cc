@@ -11,6 +11,13 @@ namespace cortensor::wire {
 using protocol::Hello;
 using protocol::NodeMessage;
 
+namespace {
+
+// Bytes of undelivered messages at which a link stops reading.
+constexpr std::size_t kReadAhead = 64 << 10;
+
+}  // namespace
+
 void ServerLink::start() {
   state_->executor.at(state_->executor.now() + state_->options.hello_timeout, [weak = weak_from_this()] {
     const auto link = weak.lock();
@@ -19,7 +26,7 @@ void ServerLink::start() {
   });
   const std::lock_guard lock(mutex_);
   StartSendInitialMetadata();  // tells the node that it is connected
-  StartRead(&incoming_);
+  read_next_locked();
 }
 
 void ServerLink::send(const protocol::RouterMessage& message) {
@@ -35,6 +42,10 @@ void ServerLink::send(const protocol::RouterMessage& message) {
         fail(ErrorKind::overloaded, "the node reads too slowly: " + std::to_string(outbox_.frames()) +
                                         " frames, " + std::to_string(outbox_.bytes()) + " bytes wait"),
         End::cut);
+}
+
+void ServerLink::write() {
+  const std::lock_guard lock(mutex_);
   drain_locked();
 }
 
@@ -75,13 +86,17 @@ void ServerLink::drain_locked() {
 
 void ServerLink::OnReadDone(bool good) {
   if (!good) return end(fail(ErrorKind::unavailable, "the node closed the connection"), End::drain);
+  const std::size_t bytes = incoming_.Length();
   auto frame = with_bytes_of(incoming_, decode_node_frame);
-  const Status accepted = frame ? accept(std::move(*frame)) : Status(std::move(frame).error());
-  if (!accepted) end(accepted.error(), End::drop);
+  const Status accepted = frame ? accept(std::move(*frame), bytes) : Status(std::move(frame).error());
+  if (!accepted) return end(accepted.error(), End::drop);
+  const std::lock_guard lock(mutex_);
+  reading_ = false;
+  read_next_locked();
 }
 
 // The rules of docs/spec/wire.md for what a node may send next.
-Status ServerLink::accept(NodeFrame frame) {
+Status ServerLink::accept(NodeFrame frame, std::size_t bytes) {
   if (auto status = incoming_sequence_.next(frame.sequence); !status) return status;
   const auto* hello = std::get_if<Hello>(&frame.message);
   const bool first = !greeted_;
@@ -91,13 +106,16 @@ Status ServerLink::accept(NodeFrame frame) {
     return fail(ErrorKind::unauthenticated,
                 "certificate is of node " + peer_.value + ", hello claims " + hello->node.value);
   greeted_ = true;
-  state_->executor.post([self = shared_from_this(), message = std::move(frame.message), first]() mutable {
-    self->deliver(std::move(message), first);
-  });
+  {
+    const std::lock_guard lock(mutex_);
+    undelivered_ += bytes;
+  }
+  state_->executor.post([self = shared_from_this(), message = std::move(frame.message), bytes,
+                         first]() mutable { self->deliver(std::move(message), bytes, first); });
   return ok();
 }
 
-void ServerLink::deliver(NodeMessage message, bool first) {
+void ServerLink::deliver(NodeMessage message, std::size_t bytes, bool first) {
   heard_ = true;
   if (!abandoned_ && state_->events != nullptr) {
     if (first)
@@ -105,12 +123,15 @@ void ServerLink::deliver(NodeMessage message, bool first) {
     else
       state_->events->on_message(id_, std::move(message));
   }
-  read_next();
+  const std::lock_guard lock(mutex_);
+  undelivered_ -= bytes;
+  read_next_locked();
 }
 
-void ServerLink::read_next() {
-  const std::lock_guard lock(mutex_);
-  if (!why_) StartRead(&incoming_);
+void ServerLink::read_next_locked() {
+  if (why_ || reading_ || undelivered_ > kReadAhead) return;
+  reading_ = true;
+  StartRead(&incoming_);
 }
 
 void ServerLink::OnWriteDone(bool good) {

@@ -1,6 +1,6 @@
 // One node's stream at the router. Reactions run on gRPC's threads: they decode, post, and drain the outbox.
-// One message is in the executor's hands at a time; the next is read when it has been delivered, so a peer
-// that sends faster than the router works is slowed by HTTP/2 flow control.
+// Reading goes on while little waits for the executor, so a peer that sends faster than the router works is
+// slowed by HTTP/2 flow control.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -55,7 +55,9 @@ class ServerLink final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
         outbox_(state_->options.outbox) {}
 
   void start();
+  // Into the outbox; write() starts on it.
   void send(const protocol::RouterMessage& message);
+  void write();
   // The first reason counts; a later call can only hurry the end.
   void end(const Error& why, End how);
   // Executor's thread: deliver no more messages.
@@ -67,9 +69,9 @@ class ServerLink final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void OnCancel() override;
   void OnDone() override;
 
-  Status accept(NodeFrame frame);
-  void deliver(protocol::NodeMessage message, bool first);
-  void read_next();
+  Status accept(NodeFrame frame, std::size_t bytes);
+  void deliver(protocol::NodeMessage message, std::size_t bytes, bool first);
+  void read_next_locked();
   void end_locked(const Error& why, End how);
   void drain_locked();
 
@@ -89,6 +91,8 @@ class ServerLink final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // gRPC runs no reaction of this stream inside a Start… or Finish call, so these are made with the mutex
   // held: thereby nothing is started after Finish.
   std::mutex mutex_;
+  bool reading_ = false;
+  std::size_t undelivered_ = 0;  // bytes of the messages in the executor's hands
   Outbox outbox_;
   grpc::ByteBuffer outgoing_;
   std::uint64_t sent_ = 0;

@@ -12,11 +12,9 @@ namespace {
 
 using ledger::TaskOutcome;
 
-// A JSON string. The text is valid UTF-8: it comes from a Utf8Stream.
-std::string json_text(std::string_view text) {
+// Appends a JSON string. The text is valid UTF-8: it comes from a Utf8Stream.
+void append_json_text(std::string& out, std::string_view text) {
   constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  out.reserve(text.size() + 8);
   out += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -34,7 +32,6 @@ std::string json_text(std::string_view text) {
     }
   }
   out += '"';
-  return out;
 }
 
 std::string_view verdict_name(TaskOutcome outcome) {
@@ -131,26 +128,22 @@ void CompletionReply::open_stream() {
   events_ = responder_.start_stream(200, std::move(headers));
 }
 
-void CompletionReply::send_chunk(const std::string& choices) {
-  if (!events_) open_stream();
-  std::string event = "data: " + head_ + "\"choices\":[" + choices + "]";
-  if (include_usage_) event += ",\"usage\":null";
-  event += "}\n\n";
-  events_->write(event);
+void CompletionReply::begin_chunk(std::uint32_t choice) {
+  event_.clear();
+  event_.append("data: ").append(head_).append("\"choices\":[{\"index\":").append(std::to_string(choice));
 }
 
-std::string CompletionReply::chunk_choice(std::uint32_t choice, const std::string& delta,
-                                          std::string_view text, const std::string& logprobs,
-                                          std::optional<FinishReason> finish) const {
-  std::string out = "{\"index\":" + std::to_string(choice);
-  out += chat_ ? ",\"delta\":" + delta : ",\"text\":" + json_text(text);
-  out += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
-  out += ",\"finish_reason\":";
+void CompletionReply::send_chunk(std::string_view logprobs, std::optional<FinishReason> finish) {
+  event_.append(",\"logprobs\":").append(logprobs.empty() ? "null" : logprobs);
+  event_ += ",\"finish_reason\":";
   if (finish)
-    out += "\"" + std::string(to_string(*finish)) + "\"}";
+    event_.append("\"").append(to_string(*finish)).append("\"}]");
   else
-    out += "null}";
-  return out;
+    event_ += "null}]";
+  if (include_usage_) event_ += ",\"usage\":null";
+  event_ += "}\n\n";
+  if (!events_) open_stream();
+  events_->write(event_);
 }
 
 // chat: {"token","logprob","bytes","top_logprobs"} per token. Only the chosen token's number is known.
@@ -194,18 +187,27 @@ void CompletionReply::on_delta(const Delta& delta) {
     part.text += delta.text;
     return;
   }
-  if (!part.begun && chat_)
-    send_chunk(chunk_choice(delta.choice, R"({"role":"assistant","content":""})", {}, {}, {}));
+  if (!part.begun && chat_) {
+    begin_chunk(delta.choice);
+    event_ += R"(,"delta":{"role":"assistant","content":""})";
+    send_chunk({}, {});
+  }
   part.begun = true;
   if (delta.text.empty() && part.logprobs.empty()) return;
-  const std::string content = chat_ ? "{\"content\":" + json_text(delta.text) + "}" : std::string();
-  send_chunk(chunk_choice(delta.choice, content, delta.text, wrap_logprobs(part.logprobs, chat_), {}));
+  begin_chunk(delta.choice);
+  event_ += chat_ ? R"(,"delta":{"content":)" : R"(,"text":)";
+  append_json_text(event_, delta.text);
+  if (chat_) event_ += '}';
+  send_chunk(wrap_logprobs(part.logprobs, chat_), {});
   part.logprobs.clear();
 }
 
 void CompletionReply::on_finish(std::uint32_t choice, FinishReason reason) {
   parts_[choice].finish = reason;
-  if (stream_) send_chunk(chunk_choice(choice, "{}", {}, {}, reason));
+  if (!stream_) return;
+  begin_chunk(choice);
+  event_ += chat_ ? R"(,"delta":{})" : R"(,"text":"")";
+  send_chunk({}, reason);
 }
 
 void CompletionReply::on_done(const TaskResult& result) {
@@ -224,9 +226,9 @@ void CompletionReply::on_done(const TaskResult& result) {
     const Part& part = parts_[i];
     const std::string logprobs = wrap_logprobs(part.logprobs, chat_);
     choices += (i == 0 ? "{\"index\":" : ",{\"index\":") + std::to_string(i);
-    choices += chat_ ? ",\"message\":{\"role\":\"assistant\",\"content\":" + json_text(part.text) +
-                           ",\"refusal\":null}"
-                     : ",\"text\":" + json_text(part.text);
+    choices += chat_ ? R"(,"message":{"role":"assistant","content":)" : R"(,"text":)";
+    append_json_text(choices, part.text);
+    if (chat_) choices += R"(,"refusal":null})";
     choices += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
     choices += ",\"finish_reason\":\"" + std::string(to_string(part.finish)) + "\"}";
   }

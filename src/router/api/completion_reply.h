@@ -36,10 +36,9 @@ class CompletionReply final : public TaskListener {
   };
 
   void open_stream();
-  // One event: everything that all events share, and the choices.
-  void send_chunk(const std::string& choices);
-  std::string chunk_choice(std::uint32_t choice, const std::string& delta, std::string_view text,
-                           const std::string& logprobs, std::optional<FinishReason> finish) const;
+  // One event about one choice: what comes between the two is its delta or text.
+  void begin_chunk(std::uint32_t choice);
+  void send_chunk(std::string_view logprobs, std::optional<FinishReason> finish);
   std::string logprob_items(const Delta& delta) const;
   http::Headers task_headers() const;
 
@@ -54,7 +53,8 @@ class CompletionReply final : public TaskListener {
   http::Responder responder_;
   std::optional<http::Stream> events_;
   TaskId task_;
-  std::string head_;  // of every event, up to its choices
+  std::string head_;   // of every event, up to its choices
+  std::string event_;  // in the making; kept for its memory
   std::vector<Part> parts_;
 };
 

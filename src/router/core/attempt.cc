@@ -11,6 +11,9 @@ Error violation(std::string message) {
   return fail(ErrorKind::conflict, std::move(message));
 }
 
+// Steps are hashed that many at a time: one by one, at the pace of a model, each finds the caches cold.
+constexpr std::size_t kHashBatch = 32;
+
 constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
 
 }  // namespace
@@ -64,10 +67,14 @@ Status Attempt::take_one(const Step& step, float logprob) {
     contradicts_given_ |= step.digest != given_[index].digest;
   }
   ended_ = matcher_.feed(step.token);
-  merkle_.add(step.digest);
   steps_.push_back(step);
   logprobs_.push_back(logprob);
+  if (steps_.size() - hashed_ >= kHashBatch) hash_steps();
   return ok();
+}
+
+void Attempt::hash_steps() {
+  for (; hashed_ < steps_.size(); ++hashed_) merkle_.add(steps_[hashed_].digest);
 }
 
 Status Attempt::finish(const protocol::Commitment& made, std::uint32_t arithmetic_version,
@@ -87,6 +94,7 @@ Status Attempt::finish(const protocol::Commitment& made, std::uint32_t arithmeti
   if (made.count != steps_.size())
     return violation("the commitment covers " + std::to_string(made.count) + " positions, " +
                      std::to_string(steps_.size()) + " were sent");
+  hash_steps();
   if (made.root != merkle_.root()) return violation("the commitment's root is not that of the steps sent");
   commitment_ = made;
   return ok();

@@ -53,6 +53,7 @@ class Attempt {
  private:
   Status take_one(const Step& step, float logprob);
   Status adopt_given();
+  void hash_steps();
 
   AttemptId id_;
   NodeId miner_;
@@ -61,6 +62,7 @@ class Attempt {
   std::vector<Step> steps_;
   std::vector<float> logprobs_;
   engine::MerkleRoot merkle_;
+  std::size_t hashed_ = 0;  // steps that merkle_ has
   engine::StopMatcher matcher_;
   std::optional<FinishReason> ended_;
   std::optional<protocol::Commitment> commitment_;
