@@ -20,7 +20,7 @@ class A4 : public PerIsa {
     expected.scale.resize(blocks, 0.0f);
     for (std::size_t tokens = 1; tokens <= compute::kTileTokens; ++tokens) {
       for (std::size_t lane = 0; lane < tokens; ++lane) {
-        std::vector<std::uint32_t> tile(blocks * tokens * compute::kInputBytes / 4, 0x63636363u);
+        std::vector<std::uint32_t> tile(blocks * tokens * kernels().token_bytes / 4, 0x63636363u);
         auto* bytes = reinterpret_cast<std::uint8_t*>(tile.data());
         ASSERT_EQ(kernels().quantise(x.data(), x.size(), blocks, tokens, lane, bytes), finite);
         for (std::size_t b = 0; b < blocks; ++b) {

@@ -54,6 +54,16 @@ TEST_P(A5, EveryNumberOfBlocksAndTokens) {
         expect_exact(*backend, type, 1 + random() % 40, blocks * 32, tokens, kKinds[random() % 6], random);
 }
 
+// More tokens than one panel, from the fewest that are cut into panels at all.
+TEST_P(A5, PanelsOfTokens) {
+  Random random(11);
+  const auto backend = this->backend(1);
+  for (const WeightType type : {WeightType::q8_0, WeightType::q4_0})
+    for (const std::size_t tokens : {15u, 16u, 17u, 63u, 64u, 67u, 68u, 131u})
+      for (const std::size_t blocks : {1u, 2u, 16u, 17u, 35u})
+        expect_exact(*backend, type, 1 + random() % 40, blocks * 32, tokens, kKinds[random() % 6], random);
+}
+
 TEST_P(A5, EveryRemainderOfColumnsOfRegularWeights) {
   Random random(6);
   const auto backend = this->backend(1);

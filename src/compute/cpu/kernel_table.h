@@ -13,7 +13,8 @@ namespace cortensor::compute {
 
 // A quantised input is cut into tiles of 4 tokens, the last tile of what remains; a tile of T tokens holds
 // one record per block, kInputBytes * T long: q [T][32], scales [T], and the starting values of the two kinds
-// of integer sums, [T] each, in the form that suits the instruction set.
+// of integer sums, [T] each, in the form that suits the instruction set. Where it suits it too, a whole tile
+// then holds q once more, in words.
 constexpr size_t kTileTokens = 4, kInputBytes = 32 + 3 * 4;
 
 // A product of packed weights with the rows of an input. Computes row groups [first_group, end_group).
@@ -53,6 +54,7 @@ struct AttendArgs {
 struct KernelTable {
   const char* name;
   size_t width;
+  size_t token_bytes;  // of a tile, per token and block: at least kInputBytes
 
   // A4. Writes token `lane` of the tile of `tile_tokens` tokens that begins at `tile`; elements from n on are
   // zero. Returns false if a value is not finite.

@@ -78,7 +78,7 @@ Bytes weights_of(WeightType type, std::size_t rows, std::size_t cols, Vectors& r
 }
 
 bool matmul_is_exact(const KernelTable& table, WeightType type, void (*kernel)(const MatmulArgs*)) {
-  constexpr std::size_t kRows = 67, kCols = 544, kTokens = 5;  // odd everything: 17 blocks, two segments
+  constexpr std::size_t kRows = 67, kCols = 544, kTokens = 17;  // odd everything: 17 blocks, two segments
   Vectors random(static_cast<std::uint32_t>(type));
   const Bytes file = weights_of(type, kRows, kCols, random);
   PackedMatrix matrix(type, kRows, kCols, table.width);
@@ -86,14 +86,13 @@ bool matmul_is_exact(const KernelTable& table, WeightType type, void (*kernel)(c
 
   const std::vector<float> x = random.values(kTokens * kCols);
   const std::size_t blocks = matrix.blocks();
-  Buffer input(kTokens * blocks * kInputBytes);
+  Buffer input(kTokens * blocks * table.token_bytes);
   std::vector<float> expected(kRows * kTokens), found(kRows * kTokens);
   for (std::size_t t = 0; t < kTokens; ++t) {
     const std::span row(x.data() + t * kCols, kCols);
-    const bool whole_tile = t < kTileTokens;
-    std::uint8_t* const tile = input.data() + (whole_tile ? 0 : kTileTokens * blocks * kInputBytes);
-    table.quantise(row.data(), kCols, blocks, whole_tile ? kTileTokens : kTokens - kTileTokens,
-                   t % kTileTokens, tile);
+    const std::size_t first = t / kTileTokens * kTileTokens;
+    std::uint8_t* const tile = input.data() + first * blocks * table.token_bytes;
+    table.quantise(row.data(), kCols, blocks, std::min(kTileTokens, kTokens - first), t - first, tile);
     arith::matvec(type, file.data(), row, {&expected[t * kRows], kRows});
   }
   MatmulArgs args{};

@@ -3,10 +3,16 @@
 // The algorithms, over the lanes above.
 #include "compute/cpu/generic/kernels.inc"
 
+#include "compute/cpu/generic/matmul_wide.inc"
+
 namespace cortensor::compute {
 
 const KernelTable* avx2_kernels() {
-  static constexpr KernelTable kTable = make_table("avx2");
+  static constexpr KernelTable kTable = [] {
+    KernelTable table = make_table("avx2");
+    table.matmul_q8_0 = matmul_bytes_wide;
+    return table;
+  }();
   return &kTable;
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kWidth = 8;
 constexpr int kGemmVectors = 2;
+constexpr bool kWideTiles = true;
 
 using F32 = __m256;
 using I32 = __m256i;
@@ -29,13 +30,16 @@ inline F32 set1(float x) {
 inline F32 load(const float* p) {
   return _mm256_loadu_ps(p);
 }
+// Masked stores are many times slower than plain ones on some processors, and whole vectors are the rule.
 inline F32 load_n(const float* p, size_t n) {
+  if (n >= kWidth) return _mm256_loadu_ps(p);
   return _mm256_maskload_ps(p, first_lanes(n));
 }
 inline void store(float* p, F32 v) {
   _mm256_storeu_ps(p, v);
 }
 inline void store_n(float* p, size_t n, F32 v) {
+  if (n >= kWidth) return _mm256_storeu_ps(p, v);
   _mm256_maskstore_ps(p, first_lanes(n), v);
 }
 inline F32 load_f32(const uint8_t* p) {
@@ -134,6 +138,19 @@ inline __m256i broadcast(const void* four_bytes) {
   int32_t four;
   __builtin_memcpy(&four, four_bytes, 4);
   return _mm256_set1_epi32(four);
+}
+
+// A byte goes to the upper half of its word and comes down with its sign.
+inline void widen_quads(const uint8_t* p, I32& low, I32& high) {
+  const __m256i to_low =
+      _mm256_setr_epi64x(0x0580048001800080, 0x0d800c8009800880, 0x0580048001800080, 0x0d800c8009800880);
+  const __m256i to_high = _mm256_or_si256(to_low, _mm256_set1_epi8(2));
+  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  low = _mm256_srai_epi16(_mm256_shuffle_epi8(v, to_low), 8);
+  high = _mm256_srai_epi16(_mm256_shuffle_epi8(v, to_high), 8);
+}
+inline I32 dot_pairs(I32 w, I32 x, I32 sum) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x));
 }
 
 inline int32_t start_q8(int32_t) {
