@@ -67,7 +67,10 @@ void append_histogram(std::string& out, const std::string& name, const std::stri
 }  // namespace
 
 double Histogram::upper_bound_seconds(int bucket) {
-  return 50e-6 * static_cast<double>(1 << bucket);
+  static constexpr std::array<double, kBuckets> kBounds = {
+      50e-6, 70e-6, 100e-6, 150e-6, 200e-6, 300e-6, 500e-6, 700e-6, 1e-3,   1.5e-3, 2e-3, 3e-3,
+      5e-3,  7e-3,  10e-3,  15e-3,  20e-3,  30e-3,  50e-3,  100e-3, 200e-3, 500e-3, 1.0,  2.0};
+  return kBounds[static_cast<std::size_t>(bucket)];
 }
 
 void Histogram::observe_seconds(double seconds) {

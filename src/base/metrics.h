@@ -29,10 +29,10 @@ class Gauge {
   std::atomic<std::int64_t> value_{0};
 };
 
-// Durations in seconds, in buckets a factor of two apart from 50 microseconds to 1.6 seconds.
+// Durations in seconds, in buckets from 50 microseconds to 2 seconds, a factor of 1.3 to 2 apart.
 class Histogram {
  public:
-  static constexpr int kBuckets = 16;
+  static constexpr int kBuckets = 24;
   void observe_seconds(double seconds);
   std::array<std::uint64_t, kBuckets + 1> counts() const;  // per bucket, not cumulative; the last is +Inf
   double sum_seconds() const {

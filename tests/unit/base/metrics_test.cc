@@ -23,7 +23,7 @@ TEST(Metrics, ExposesCountersGaugesAndCumulativeBuckets) {
       HasSubstr("# TYPE cortensor_test_things_total counter\ncortensor_test_things_total{kind=\"a\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_level -4\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_bucket{le=\"5e-05\"} 0\n"));
-  EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_bucket{le=\"0.0001\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_bucket{le=\"7e-05\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_bucket{le=\"+Inf\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("cortensor_test_wait_seconds_count 2\n"));
 }
