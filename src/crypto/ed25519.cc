@@ -1,14 +1,13 @@
 #include "crypto/ed25519.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
+#include <sodium.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
-#include <unordered_map>
-#include <utility>
 
 #include "base/check.h"
 #include "base/hex.h"
@@ -17,22 +16,18 @@
 namespace cortensor::crypto {
 namespace {
 
-using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
-using Context = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
+// libsodium chooses its code for this processor once.
+void prepare() {
+  static const bool ready = sodium_init() >= 0;
+  CORTENSOR_CHECK(ready);
+}
 
-// The key of a node, or nullptr. Nodes sign again and again, and preparing a key takes a third of the time of
-// using it: each thread keeps some.
-EVP_PKEY* public_key_of(const NodeId& node) {
-  constexpr std::size_t kKept = 256;
-  thread_local std::unordered_map<NodeId, Key> kept;
-  if (const auto known = kept.find(node); known != kept.end()) return known->second.get();
-  const auto bytes = bytes32_from_hex(node.value);
-  if (!bytes) return nullptr;
-  Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes->data(), bytes->size()),
-          EVP_PKEY_free);
-  if (!key) return nullptr;
-  if (kept.size() >= kKept) kept.clear();
-  return kept.emplace(node, std::move(key)).first->second.get();
+// libsodium's form of a private key.
+std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> secret_key(const Bytes32& seed,
+                                                                const Bytes32& public_key) {
+  std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> secret;
+  std::copy(public_key.begin(), public_key.end(), std::copy(seed.begin(), seed.end(), secret.begin()));
+  return secret;
 }
 
 Error file_error(const std::filesystem::path& path, const char* doing) {
@@ -45,11 +40,9 @@ Error file_error(const std::filesystem::path& path, const char* doing) {
 PrivateKey PrivateKey::from_seed(const Bytes32& seed) {
   PrivateKey key;
   key.seed_ = seed;
-  key.key_.reset(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed.data(), seed.size()),
-                 EVP_PKEY_free);
-  CORTENSOR_CHECK(key.key_ != nullptr);
-  std::size_t size = key.public_key_.size();
-  CORTENSOR_CHECK(EVP_PKEY_get_raw_public_key(key.key_.get(), key.public_key_.data(), &size) == 1);
+  prepare();
+  std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> secret;
+  CORTENSOR_CHECK(crypto_sign_seed_keypair(key.public_key_.data(), secret.data(), seed.data()) == 0);
   key.node_id_ = NodeId(to_hex(key.public_key_));
   return key;
 }
@@ -88,22 +81,19 @@ Result<PrivateKey> PrivateKey::load_or_create(const std::filesystem::path& path)
 }
 
 Signature PrivateKey::sign(ByteView message) const {
-  const Context context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  const auto secret = secret_key(seed_, public_key_);
   Signature signature{};
-  std::size_t size = signature.size();
-  CORTENSOR_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key_.get()) == 1);
-  CORTENSOR_CHECK(EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size()) ==
-                  1);
+  CORTENSOR_CHECK(
+      crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(), secret.data()) == 0);
   return signature;
 }
 
 bool verify(const NodeId& node, ByteView message, const Signature& signature) {
-  EVP_PKEY* const key = public_key_of(node);
-  if (key == nullptr) return false;
-  const Context context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  return EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key) == 1 &&
-         EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(),
-                          message.size()) == 1;
+  const auto public_key = bytes32_from_hex(node.value);
+  if (!public_key) return false;
+  prepare();
+  return crypto_sign_verify_detached(signature.data(), message.data(), message.size(), public_key->data()) ==
+         0;
 }
 
 }  // namespace cortensor::crypto

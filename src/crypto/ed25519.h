@@ -1,15 +1,12 @@
-// Ed25519 keys and signatures (RFC 8032), by OpenSSL. Signatures are deterministic: one message, one
+// Ed25519 keys and signatures (RFC 8032), by libsodium. Signatures are deterministic: one message, one
 // signature.
 #pragma once
 
 #include <filesystem>
-#include <memory>
 
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/result.h"
-
-struct evp_pkey_st;  // OpenSSL's EVP_PKEY
 
 namespace cortensor::crypto {
 
@@ -32,7 +29,6 @@ class PrivateKey {
   Bytes32 seed_{};
   Bytes32 public_key_{};
   NodeId node_id_;
-  std::shared_ptr<evp_pkey_st> key_;  // never changes: copies share it
 };
 
 // False for a wrong signature and for a node id that is not a public key.
