@@ -1,5 +1,7 @@
 #include "app/node_command.h"
 
+#include <sys/resource.h>
+
 #include <filesystem>
 
 #include "app/model_path.h"
@@ -54,10 +56,18 @@ std::vector<engine::Engine*> borrowed(const Engines& engines) {
   return out;
 }
 
+// A model takes every processor it is given for as long as it works: whoever else is at this machine, a router
+// among them, comes first. A niceness that the user has chosen stays.
+void give_way() {
+  constexpr int kNiceness = 5;
+  if (::getpriority(PRIO_PROCESS, 0) == 0) ::setpriority(PRIO_PROCESS, 0, kNiceness);
+}
+
 }  // namespace
 
 Result<Exit> run_node(const NodeOptions& options) {
   log::set_role(std::string(to_string(options.role)));
+  give_way();  // before there are threads, which inherit it
   const auto link = protocol::parse_join_link(options.join);
   if (!link) return link.error();
   if (const auto folder = std::filesystem::path(options.key_path).parent_path(); !folder.empty()) {
