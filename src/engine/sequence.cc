@@ -83,7 +83,7 @@ Sequence::Outcome Sequence::take(const Choice& choice) {
     outcome.error = given_error(position, name(choice.step.token), name(given_[position]));
     return outcome;
   }
-  transcript_.add(choice.step.digest);
+  transcript_.add(choice.step);
   outcome.finished = stops_.feed(choice.step.token);
   if (outcome.finished && position + 1 < given_.size()) {
     outcome.finished.reset();
@@ -107,7 +107,7 @@ Sequence::Outcome Sequence::check_claim(std::size_t position, const Step& honest
     return end_with(ReplayFinding::token_differs, position, name(honest.token), name(claimed.token));
   if (claimed.digest != honest.digest)
     return end_with(ReplayFinding::digest_differs, position, to_hex(honest.digest), to_hex(claimed.digest));
-  transcript_.add(honest.digest);
+  transcript_.add(honest);
 
   const bool last = position + 1 == claimed_.size();
   const std::optional<FinishReason> end = stops_.feed(honest.token);

@@ -11,10 +11,11 @@ namespace {
 constexpr std::uint8_t kLeafTag = 0;
 constexpr std::uint8_t kNodeTag = 1;
 
-Digest leaf(const Digest& digest) {
-  std::array<std::uint8_t, 33> bytes;
+Digest leaf(const Step& step) {
+  std::array<std::uint8_t, 37> bytes;
   bytes[0] = kLeafTag;
-  std::copy(digest.begin(), digest.end(), bytes.begin() + 1);
+  for (std::size_t i = 0; i < 4; ++i) bytes[1 + i] = static_cast<std::uint8_t>(step.token >> 8 * i);
+  std::copy(step.digest.begin(), step.digest.end(), bytes.begin() + 5);
   return crypto::sha256(bytes);
 }
 
@@ -35,9 +36,9 @@ Digest position_digest(std::span<const float> hidden, TokenId token) {
   return hash.finish();
 }
 
-void MerkleRoot::add(const Digest& digest) {
+void MerkleRoot::add(const Step& step) {
   // Like a binary counter: each trailing one of the old count is a complete subtree that the carry swallows.
-  Digest carry = leaf(digest);
+  Digest carry = leaf(step);
   for (std::uint64_t count = count_; count & 1; count >>= 1) {
     carry = node(peaks_.back(), carry);
     peaks_.pop_back();
@@ -55,13 +56,13 @@ Digest MerkleRoot::root() const {
 
 Digest transcript_root(std::span<const Step> steps) {
   MerkleRoot merkle;
-  for (const Step& step : steps) merkle.add(step.digest);
+  for (const Step& step : steps) merkle.add(step);
   return merkle.root();
 }
 
 void TranscriptBuilder::add(const Step& step) {
   steps_.push_back(step);
-  merkle_.add(step.digest);
+  merkle_.add(step);
 }
 
 std::optional<std::size_t> first_difference(std::span<const Step> a, std::span<const Step> b) {

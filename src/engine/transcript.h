@@ -1,4 +1,5 @@
-// What a miner commits to: a digest per generated position and the Merkle root over them.   Spec: A15
+// What a miner commits to: a digest per generated position and the Merkle root over tokens and digests.
+// Spec: A15
 #pragma once
 
 #include <array>
@@ -17,11 +18,12 @@ namespace cortensor::engine {
 Digest position_digest(std::span<const float> hidden, TokenId token);
 
 // Root of a Merkle tree that grows leaf by leaf in memory logarithmic in its size.
-// leaf = SHA-256(0x00 || digest), node = SHA-256(0x01 || left || right); an odd node goes up as it is;
-// the root of nothing is SHA-256 of no bytes.
+// leaf = SHA-256(0x00 || token || digest), node = SHA-256(0x01 || left || right); an odd node goes up as it
+// is; the root of nothing is SHA-256 of no bytes. The token is in the leaf itself, so that whoever has no
+// model sees when another one stands beside a true digest.
 class MerkleRoot {
  public:
-  void add(const Digest& digest);
+  void add(const Step& step);
   Digest root() const;
   std::uint64_t size() const { return count_; }
 
@@ -30,7 +32,6 @@ class MerkleRoot {
   std::vector<Digest> peaks_;  // roots of complete subtrees, largest first; one per set bit of count_
 };
 
-// The root over the digests of `steps`.
 Digest transcript_root(std::span<const Step> steps);
 
 // Collects the steps of an answer as they are made.

@@ -29,7 +29,7 @@ void check_commitments(const Receipt& receipt, const Digest& root, Problems& pro
                          " positions in the transcript, found " + std::to_string(receipt.steps.size()));
     else if (commitment.root != root)
       problems.push_back(name + "expected transcript root " + to_hex(commitment.root) + ", found " +
-                         to_hex(root) + ": a digest was changed");
+                         to_hex(root) + ": a token or digest was changed");
   }
 }
 

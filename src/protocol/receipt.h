@@ -64,7 +64,7 @@ Result<Receipt> receipt_from_json(std::string_view json);
 
 // Everything wrong that can be found without the model, most telling first; empty when nothing is: signatures
 // of all parties, that statements speak of this receipt's request, transcript and model, prices and sums.
-// `merkle_root` is the root over the steps' digests (engine/transcript.h; given as a value, since this layer
+// `merkle_root` is the root over the steps (engine/transcript.h; given as a value, since this layer
 // knows no engine).
 std::vector<std::string> problems_of(const Receipt& receipt, const Digest& merkle_root);
 

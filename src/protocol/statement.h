@@ -18,7 +18,7 @@ struct Commitment {
   Digest request{};  // request_digest() of the generation request
   AttemptId attempt;
   std::uint32_t count = 0;  // positions in the transcript
-  Digest root{};            // Merkle root over their digests
+  Digest root{};            // Merkle root over their tokens and digests
   FinishReason finish = FinishReason::stop;
   NodeId miner;
   crypto::Signature signature{};

@@ -4,9 +4,13 @@
 
 namespace cortensor::verify {
 
+std::vector<std::string> check_papers(const protocol::Receipt& receipt) {
+  return protocol::problems_of(receipt, engine::transcript_root(receipt.steps));
+}
+
 ReceiptReport check_receipt(const protocol::Receipt& receipt, engine::Engine& engine) {
   ReceiptReport report;
-  report.problems = protocol::problems_of(receipt, engine::transcript_root(receipt.steps));
+  report.problems = check_papers(receipt);
   if (receipt.commitments.empty()) return report;
 
   // The replay runs even when a signature is wrong, so that it can point at the position that was changed; so

@@ -74,7 +74,7 @@ Status Attempt::take_one(const Step& step, float logprob) {
 }
 
 void Attempt::hash_steps() {
-  for (; hashed_ < steps_.size(); ++hashed_) merkle_.add(steps_[hashed_].digest);
+  for (; hashed_ < steps_.size(); ++hashed_) merkle_.add(steps_[hashed_]);
 }
 
 Status Attempt::finish(const protocol::Commitment& made, std::uint32_t arithmetic_version,

@@ -1,5 +1,5 @@
 // Claims: the root that grows leaf by leaf is the root of the tree built level by level; every change to a
-// transcript changes it; the first difference is found, also at an end.
+// transcript changes it, a token's too; the first difference is found, also at an end.
 #include "engine/transcript.h"
 
 #include <gtest/gtest.h>
@@ -23,11 +23,15 @@ Digest hash_all(std::initializer_list<ByteView> parts) {
 }
 
 // The definition, level by level.
-Digest root_by_levels(const std::vector<Digest>& digests) {
-  if (digests.empty()) return crypto::sha256({});
+Digest root_by_levels(const std::vector<Step>& steps) {
+  if (steps.empty()) return crypto::sha256({});
   const Bytes leaf_tag{0}, node_tag{1};
   std::vector<Digest> level;
-  for (const Digest& digest : digests) level.push_back(hash_all({leaf_tag, digest}));
+  for (const Step& step : steps) {
+    ByteWriter token;
+    token.number(step.token);
+    level.push_back(hash_all({leaf_tag, token.bytes(), step.digest}));
+  }
   while (level.size() > 1) {
     std::vector<Digest> next;
     for (std::size_t i = 0; i + 1 < level.size(); i += 2)
@@ -39,13 +43,13 @@ Digest root_by_levels(const std::vector<Digest>& digests) {
 }
 
 TEST(Transcript, GrowingRootEqualsTheTreeOfEverySize) {
-  std::vector<Digest> digests;
+  std::vector<Step> steps;
   MerkleRoot growing;
   for (std::uint32_t n = 0; n <= 70; ++n) {
-    EXPECT_EQ(growing.root(), root_by_levels(digests)) << n << " leaves";
+    EXPECT_EQ(growing.root(), root_by_levels(steps)) << n << " leaves";
     EXPECT_EQ(growing.size(), n);
-    digests.push_back(digest_of(n));
-    growing.add(digests.back());
+    steps.push_back({0x01020304 + n, digest_of(n)});
+    growing.add(steps.back());
   }
 }
 
@@ -66,6 +70,16 @@ TEST(Transcript, BuilderAndOneShotAgree) {
   std::vector<Step> swapped = builder.steps();
   std::swap(swapped[3], swapped[4]);
   EXPECT_NE(builder.root(), transcript_root(swapped));
+}
+
+TEST(Transcript, RootCoversTheTokenBesideTheDigest) {
+  std::vector<Step> steps;
+  for (std::uint32_t n = 0; n < 9; ++n) steps.push_back({n, digest_of(n)});
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    std::vector<Step> swapped = steps;
+    swapped[i].token += 1;
+    EXPECT_NE(transcript_root(steps), transcript_root(swapped));
+  }
 }
 
 TEST(Transcript, FirstDifferenceIsFoundWhereverItIs) {
