@@ -113,6 +113,10 @@ void SessionBook::release(const SessionId& session, Credits amount, WallTime now
     log::warning("session_not_closed", {{"session", session.value}, {"error", closed.error().message}});
 }
 
+void SessionBook::reduce(const SessionId& session, Credits amount) {
+  if (const auto found = in_flight_.find(session); found != in_flight_.end()) found->second.amount -= amount;
+}
+
 Credits SessionBook::reserved(const SessionId& session) const {
   const auto found = in_flight_.find(session);
   return found == in_flight_.end() ? Credits{} : found->second.amount;

@@ -36,6 +36,8 @@ class SessionBook {
   Status reserve(const SessionId& session, Credits amount, WallTime now);
   // Gives a reservation back, settled or not.
   void release(const SessionId& session, Credits amount, WallTime now);
+  // Gives a part of a task's reservation back while the task goes on.
+  void reduce(const SessionId& session, Credits amount);
   Credits reserved(const SessionId& session) const;
   std::size_t tasks(const SessionId& session) const;
 

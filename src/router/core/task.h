@@ -74,15 +74,17 @@ class TaskListener {
 
 // One choice in progress.
 struct Choice {
-  enum class Phase : std::uint8_t { answering, checking, closed };
+  enum class Phase : std::uint8_t { answering, checking, closed, cancelled };
 
   Choice(std::uint32_t at, GenerationRequest what, const ServedModel& model);
 
   Attempt* find(const AttemptId& attempt);
   Attempt* lead();  // whose steps the client sees; nullptr when the leader was lost
   bool all_finished() const;
+  bool in_progress() const { return phase == Phase::answering || phase == Phase::checking; }
 
   std::uint32_t index;
+  Credits reserved;  // its part of the task's reservation
   GenerationRequest request;
   Digest request_digest;
   Phase phase = Phase::answering;

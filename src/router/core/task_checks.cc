@@ -205,13 +205,15 @@ void TaskTable::close(Task& task, Choice& choice, ledger::TaskOutcome outcome) {
       .add();
   log::info("choice_closed",
             {{"task", task.id.value}, {"choice", choice.index}, {"outcome", ledger::to_string(outcome)}});
-  const auto closed = [](const auto& one) { return one->phase == Choice::Phase::closed; };
-  if (!std::all_of(task.choices.begin(), task.choices.end(), closed)) return;
-
-  settle(task);
+  settle_if_closed(task);
 }
 
-// Bills every choice, asks the ledger to pay them together, and keeps the task until it has.
+void TaskTable::settle_if_closed(Task& task) {
+  const auto in_progress = [](const auto& one) { return one->in_progress(); };
+  if (std::none_of(task.choices.begin(), task.choices.end(), in_progress)) settle(task);
+}
+
+// Bills every complete choice, asks the ledger to pay them together, and keeps the task until it has.
 void TaskTable::settle(Task& task) {
   const Clock::time_point began = context_.executor.now();
   auto settled = std::make_shared<Settled>();
@@ -219,6 +221,7 @@ void TaskTable::settle(Task& task) {
   settled->result.session = task.spec.session.id;
   std::vector<ledger::Settlement> settlements;
   for (const auto& choice : task.choices) {
+    if (choice->phase == Choice::Phase::cancelled) continue;
     auto one = bill(task, *choice, *settled);
     if (!one) return fail_task(task.id, std::move(one).error());
     settlements.push_back(std::move(*one));

@@ -69,7 +69,9 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
   task->reserved = *worst;
   const std::uint32_t copies = std::min<std::uint32_t>(copies_of(rules), static_cast<std::uint32_t>(able));
   for (std::uint32_t i = 0; i < spec.requests.size(); ++i) {
+    const auto part = worst_case(rules, *price, {&spec.requests[i], 1});
     auto choice = std::make_unique<Choice>(i, std::move(spec.requests[i]), *spec.model);
+    choice->reserved = *part;  // the sum of all was worked out above
     choice->copies = copies;
     task->choices.push_back(std::move(choice));
   }
@@ -86,15 +88,24 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
 void TaskTable::cancel(const TaskId& id) {
   Task* task = find(id);
   if (task == nullptr) return;
-  const bool answered = std::all_of(task->choices.begin(), task->choices.end(), [](const auto& choice) {
-    return choice->phase != Choice::Phase::answering;
-  });
-  if (answered) {
-    task->listener.reset();
-    return;
+  task->listener.reset();
+  const auto unanswered = [](const auto& choice) { return choice->phase == Choice::Phase::answering; };
+  if (std::all_of(task->choices.begin(), task->choices.end(), unanswered)) {
+    metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"cancelled\"").add();
+    remove(id);
+    return pump();
   }
-  metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"cancelled\"").add();
-  remove(id);
+  bool any = false;
+  for (const auto& choice : task->choices) {
+    if (!unanswered(choice)) continue;
+    any = true;
+    drop_all(*choice);
+    choice->phase = Choice::Phase::cancelled;
+    context_.sessions.reduce(task->spec.session.id, choice->reserved);
+    task->reserved -= choice->reserved;
+  }
+  if (!any) return;
+  settle_if_closed(*task);
   pump();
 }
 
@@ -303,6 +314,10 @@ void TaskTable::drop_attempt(Choice& choice, const Attempt& attempt, bool tell) 
   std::erase_if(choice.attempts, [&](const auto& one) { return one.get() == &attempt; });
 }
 
+void TaskTable::drop_all(Choice& choice) {
+  while (!choice.attempts.empty()) drop_attempt(choice, *choice.attempts.back(), true);
+}
+
 void TaskTable::free_slot(protocol::LinkId link) {
   if (AttachedNode* node = context_.nodes.find(link); node != nullptr && node->busy > 0) --node->busy;
 }
@@ -392,7 +407,7 @@ std::unique_ptr<Task> TaskTable::remove(const TaskId& id) {
       free_slot(*choice->checker);
       context_.links.send(*choice->checker, protocol::Cancel{choice->lead_id});
     }
-    while (!choice->attempts.empty()) drop_attempt(*choice, *choice->attempts.back(), true);
+    drop_all(*choice);
   }
   std::erase_if(waiting_, [&](const Place& place) { return place.task == task->id; });
   std::erase_if(unchecked_, [&](const Place& place) { return place.task == task->id; });

@@ -4,6 +4,7 @@
 //   answering:  waits for a miner -> attempts run -> every wanted attempt has submitted
 //   checking:   waits for a validator -> replay runs -> verdict, or too late
 //   closed:     once all choices are, the ledger is asked to pay, and the task is done when it has
+//   cancelled:  the client went before the answer was complete; nothing is paid for it
 //
 // A lost attempt (link closed, failure, stall, breach of the protocol) is replaced by another miner's, which
 // gets the delivered tokens and goes on behind them. If a choice cannot be answered, the task fails as a
@@ -63,8 +64,8 @@ class TaskTable {
   // Reserves the worst case and starts. unavailable: no miner (or too few) could do it; overloaded: the queue
   // is full; the errors of SessionBook::reserve.
   Result<TaskId> submit(TaskSpec spec, std::shared_ptr<TaskListener> listener);
-  // The client has gone. What still runs is stopped, unpaid; an answer that only awaits its verdict is
-  // settled.
+  // The client has gone. Answers that are incomplete are stopped, unpaid, and no longer reserved for; those
+  // that are complete are checked and settled.
   void cancel(const TaskId& task);
 
   void on_steps(protocol::LinkId link, const protocol::Steps& message);
@@ -124,6 +125,7 @@ class TaskTable {
   bool start_check(Task& task, Choice& choice);
   void give_up_check(Task& task, Choice& choice, std::string_view reason);
   void close(Task& task, Choice& choice, ledger::TaskOutcome outcome);
+  void settle_if_closed(Task& task);
   void settle(Task& task);
   Result<ledger::Settlement> bill(Task& task, Choice& choice, Settled& settled);
   void on_settled(const TaskId& id, Settled& settled, const Status& booked);
@@ -133,6 +135,7 @@ class TaskTable {
   // Ends (task_table.cc).
   void fail_task(const TaskId& task, const Error& why);
   std::unique_ptr<Task> remove(const TaskId& task);
+  void drop_all(Choice& choice);
 
   std::string name(std::string_view prefix) const;
 

@@ -266,6 +266,44 @@ TEST_F(TaskTest, ACancelledTaskStopsItsMinerAndCostsNothing) {
   EXPECT_EQ(ledger->node(miner.id)->strikes, 0u);  // late is not wrong
 }
 
+TEST_F(TaskTest, OfACancelledTaskWhatIsCompleteIsPaidAndTheRestStopped) {
+  FakeNode& miner = add_miner();
+  const auto session = open();
+  const Run run = submit(session, {request(1), request(2), request(3)});
+  const auto assigns = miner.heard<protocol::Assign>();
+  miner.run(assigns.at(1));
+  miner.send_steps(assigns.at(2), 0, 3);
+  core->cancel(*run.task);
+  std::vector<AttemptId> stopped;
+  for (const auto& cancel : miner.heard<protocol::Cancel>()) stopped.push_back(cancel.attempt);
+  EXPECT_EQ(stopped, (std::vector{assigns[0].attempt, assigns[2].attempt}));
+  EXPECT_FALSE(run.heard->result || run.heard->error);
+  EXPECT_EQ(earned(miner.id).micro, 105);
+  EXPECT_EQ(hold(session).micro, 1'000'000 - 110);
+  EXPECT_EQ(ledger->list_tasks(session.id)->size(), 1u);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+  EXPECT_EQ(core->nodes().nodes().begin()->second.busy, 0u);
+  EXPECT_EQ(core->tasks(), 0u);
+}
+
+TEST_F(TaskTest, OfACancelledTaskWhatAwaitsItsVerdictKeepsItsReservationAlone) {
+  FakeNode& miner = add_miner();
+  FakeNode& validator = add_validator();
+  const auto session = open(full());
+  const Run run = submit(session, {request(1), request(2)});
+  const auto assigns = miner.heard<protocol::Assign>();
+  miner.run(assigns.at(0));
+  core->cancel(*run.task);
+  // 3 * 2 + 20 * 8 = 166 and a quarter of it for the check.
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 166 + 42);
+  miner.run(assigns.at(1));  // too late, and ignored
+  validator.judge();
+  EXPECT_EQ(earned(validator.id).micro, 28);
+  EXPECT_EQ(hold(session).micro, 1'000'000 - 138);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+  EXPECT_EQ(core->tasks(), 0u);
+}
+
 TEST_F(TaskTest, WithoutAMinerThereIsNoTask) {
   const auto session = open();
   const Run run = submit(session);
