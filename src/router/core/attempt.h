@@ -43,6 +43,8 @@ class Attempt {
   std::optional<FinishReason> ended() const { return ended_; }      // by the stop rule
   Clock::time_point last_progress() const { return last_progress_; }
   bool started() const { return started_; }
+  // It has yet to reproduce steps that were given to it.
+  bool catching_up() const { return steps_.size() < given_.size(); }
   // A digest of a given position came out differently: one of the two miners is wrong.
   bool contradicts_given() const { return contradicts_given_; }
   // Decode speed seen from the first message of new steps to the last; none when too little was seen.

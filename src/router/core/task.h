@@ -95,8 +95,10 @@ struct Choice {
   AttemptId lead_id;
   std::vector<Step> delivered;  // what the client has been given, or holds back for text
   engine::TextStream text;
-  std::set<NodeId> failed;  // miners that are not asked again
-  std::size_t started = 0;  // attempts so far
+  std::set<NodeId> failed;         // miners that are not asked again
+  std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
+  std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
+  std::size_t started = 0;         // attempts so far
   Clock::time_point waiting_since;
   Clock::time_point not_before;  // after a miner was too busy
 

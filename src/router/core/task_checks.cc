@@ -65,7 +65,7 @@ void TaskTable::conclude(Task& task, Choice& choice) {
     context_.conduct.strike(delivered.miner, "outvoted in a quorum", protocol::commitment_digest(delivered));
     return close(task, choice, ledger::TaskOutcome::invalid);
   }
-  bool check = doubtful || !dissent.empty();
+  bool check = doubtful || !dissent.empty() || !choice.objectors.empty();
   switch (rules.level) {
     case ValidationLevel::none:
       break;
@@ -200,6 +200,9 @@ protocol::Verdict TaskTable::own_verdict(const Choice& choice, protocol::Method 
 void TaskTable::close(Task& task, Choice& choice, ledger::TaskOutcome outcome) {
   choice.phase = Choice::Phase::closed;
   choice.finding.outcome = outcome;
+  if (outcome == ledger::TaskOutcome::valid)
+    for (const NodeId& objector : choice.objectors)
+      context_.conduct.strike(objector, "it objected to an answer found valid");
   metrics::counter("cortensor_router_verdicts_total", "Answers by what checking them found",
                    "outcome=\"" + std::string(ledger::to_string(outcome)) + "\"")
       .add();

@@ -192,6 +192,7 @@ void TaskTable::deliver(Task& task, Choice& choice) {
     text += choice.text.feed(lead.steps()[i].token).text;
     choice.delivered.push_back(lead.steps()[i]);
   }
+  choice.supplier = lead.miner();
   static metrics::Counter& tokens =
       metrics::counter("cortensor_router_tokens_total", "Tokens delivered to clients");
   tokens.add(lead.steps().size() - first);
@@ -243,6 +244,11 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
 void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::AttemptFailed& message) {
   const auto at = find(link, message.attempt);
   if (!at) return;
+  if (message.kind == ErrorKind::conflict && at->attempt->catching_up() &&
+      refuted(*at->choice, at->attempt->miner()))
+    return fail_task(at->task->id, fail(ErrorKind::unavailable,
+                                        "the answer so far could not be reproduced by "
+                                        "other miners; nothing was charged"));
   if (message.kind == ErrorKind::overloaded)
     at->choice->not_before = context_.executor.now() + kBusyPause * static_cast<int>(at->choice->started);
   else
@@ -254,6 +260,17 @@ void TaskTable::breach(const Found& at, const Error& why) {
   at.choice->failed.insert(at.attempt->miner());
   context_.conduct.strike(at.attempt->miner(), why.message);
   lose_attempt(at, why, true);
+}
+
+// One objector may be the liar itself; when two agree, the miner is struck that delivered the tokens last. A
+// miner before it may have altered them, but then it has vouched for them against its own computation.
+bool TaskTable::refuted(Choice& choice, const NodeId& objector) {
+  constexpr std::size_t kEnough = 2;
+  choice.objectors.insert(objector);
+  if (choice.objectors.size() < kEnough) return false;
+  if (choice.supplier)
+    context_.conduct.strike(*choice.supplier, "two miners could not reproduce the tokens it delivered");
+  return true;
 }
 
 void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {

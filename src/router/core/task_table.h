@@ -7,8 +7,9 @@
 //   cancelled:  the client went before the answer was complete; nothing is paid for it
 //
 // A lost attempt (link closed, failure, stall, breach of the protocol) is replaced by another miner's, which
-// gets the delivered tokens and goes on behind them. If a choice cannot be answered, the task fails as a
-// whole and costs nothing. Spec: docs/spec/http-api.md, 5.
+// gets the delivered tokens and goes on behind them. If it objects to these, another is asked; whoever goes
+// on all the same has its answer checked, and a second objection ends the task. If a choice cannot be
+// answered, the task fails as a whole and costs nothing. Spec: docs/spec/http-api.md, 5.
 #pragma once
 
 #include <deque>
@@ -113,6 +114,7 @@ class TaskTable {
   void drop_attempt(Choice& choice, const Attempt& attempt, bool tell);
   void lose_attempt(const Found& at, const Error& why, bool tell);
   void breach(const Found& at, const Error& why);
+  bool refuted(Choice& choice, const NodeId& objector);
   bool promote(Task& task, Choice& choice);
   void free_slot(protocol::LinkId link);
   void check_times(const Place& place);

@@ -182,6 +182,83 @@ TEST_F(CheckTest, AContinuationThatContradictsWhatWasGivenIsCheckedAtEveryLevel)
   EXPECT_EQ(receipt(*run.heard->result).steps, true_answer(request(), *model, 12));
 }
 
+// A miner that alters a token and leaves before it has signed anything.
+class VanishedLiarTest : public World {
+ protected:
+  void lie_and_leave() {
+    session = open();
+    liar.lies_at = 3;
+    run = submit(session);
+    liar.send_steps(liar.heard<protocol::Assign>().at(0), 0, 6);
+    liar.say(protocol::AttemptFailed{liar.heard<protocol::Assign>().at(0).attempt, ErrorKind::internal, ""});
+  }
+
+  FakeNode& liar = add_miner(4, 900);
+  ledger::Session session;
+  Run run;
+};
+
+TEST_F(VanishedLiarTest, IsStruckWhenTwoOthersCannotReproduceItsTokens) {
+  FakeNode& first = add_miner(4, 300);
+  FakeNode& second = add_miner(4, 200);
+  FakeNode& third = add_miner(4, 100);
+  lie_and_leave();
+  first.object(first.heard<protocol::Assign>().at(0), 3);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 0u);  // it could be the first one that lies
+  EXPECT_FALSE(run.heard->error);
+  second.object(second.heard<protocol::Assign>().at(0), 3);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
+  for (const FakeNode* honest : {&first, &second}) EXPECT_EQ(ledger->node(honest->id)->strikes, 0u);
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::unavailable);
+  EXPECT_TRUE(third.heard<protocol::Assign>().empty());
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+}
+
+TEST_F(VanishedLiarTest, WithOneOtherMinerTheTaskFails) {
+  FakeNode& only = add_miner(4, 300);
+  lie_and_leave();
+  only.object(only.heard<protocol::Assign>().at(0), 3);
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 0u);
+  EXPECT_EQ(ledger->node(only.id)->strikes, 0u);
+}
+
+TEST_F(VanishedLiarTest, WhoeverGoesOnAgainstAnObjectionIsCheckedAtEveryLevel) {
+  FakeNode& honest = add_miner(4, 300);
+  FakeNode& accomplice = add_miner(4, 200);
+  FakeNode& validator = add_validator();
+  lie_and_leave();
+  honest.object(honest.heard<protocol::Assign>().at(0), 3);
+  accomplice.lies_at = 3;
+  accomplice.run(accomplice.heard<protocol::Assign>().at(0));
+  EXPECT_FALSE(run.heard->result);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::invalid);
+  EXPECT_TRUE(quarantined(accomplice));
+  EXPECT_EQ(ledger->node(honest.id)->strikes, 0u);
+}
+
+TEST_F(CheckTest, AnObjectionToAValidAnswerIsAStrike) {
+  FakeNode& first = add_miner(4, 900);
+  FakeNode& slanderer = add_miner(4, 300);
+  FakeNode& honest = add_miner(4, 200);
+  FakeNode& validator = add_validator();
+  const Run run = submit(open());
+  first.send_steps(first.heard<protocol::Assign>().at(0), 0, 6);
+  links.cut(first.link);
+  slanderer.object(slanderer.heard<protocol::Assign>().at(0), 3);
+  honest.run(honest.heard<protocol::Assign>().at(0));
+  EXPECT_FALSE(run.heard->result);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+  EXPECT_EQ(ledger->node(slanderer.id)->strikes, 1u);
+  EXPECT_EQ(ledger->node(first.id)->strikes, 0u);
+}
+
 TEST_F(CheckTest, AQuorumOfEqualRootsIsValidAndPaysEach) {
   FakeNode& a = add_miner(4, 300);
   FakeNode& b = add_miner(4, 200);

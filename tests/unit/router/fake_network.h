@@ -73,6 +73,11 @@ class FakeNode {
   std::vector<Step> answer(const protocol::Assign& assign) const;
   void send_steps(const protocol::Assign& assign, std::size_t first, std::size_t end);
   protocol::Commitment commitment(const protocol::Assign& assign) const;
+  // As an honest engine does that is given tokens which are not its own: steps up to there, then a conflict.
+  void object(const protocol::Assign& assign, std::size_t at) {
+    send_steps(assign, 0, at);
+    say(protocol::AttemptFailed{assign.attempt, ErrorKind::conflict, "a given token is another"});
+  }
   void submit(const protocol::Assign& assign) { say(protocol::Submission{commitment(assign)}); }
   void run(const protocol::Assign& assign) {
     send_steps(assign, 0, SIZE_MAX);
