@@ -38,6 +38,7 @@ class Attempt {
   const AttemptId& id() const { return id_; }
   const NodeId& miner() const { return miner_; }
   protocol::LinkId link() const { return link_; }
+  const std::vector<Step>& given() const { return given_; }
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<float>& logprobs() const { return logprobs_; }  // one per step, or fewer; NaN: unknown
   std::optional<FinishReason> ended() const { return ended_; }      // by the stop rule

@@ -17,11 +17,12 @@ struct CoreOptions {
 
   // Choices that wait for a free miner; one more is refused as overloaded.
   std::size_t max_queued = 256;
-  std::chrono::milliseconds queue_timeout{60'000};       // waiting for a free miner
-  std::chrono::milliseconds first_step_timeout{60'000};  // the prompt's prefill
+  std::chrono::milliseconds queue_timeout{60'000};  // waiting for a free miner
+  // The least that a prompt's prefill may take, and a validator's replay; long ones get more (patience.h).
+  std::chrono::milliseconds first_step_timeout{60'000};
   std::chrono::milliseconds stall_timeout{15'000};  // between two steps, and from the last one to the end
-  std::chrono::milliseconds check_timeout{60'000};  // from the submission to a verdict
-  std::chrono::milliseconds heartbeat{5'000};       // a node silent for three of them is let go
+  std::chrono::milliseconds check_timeout{60'000};
+  std::chrono::milliseconds heartbeat{5'000};  // a node silent for three of them is let go
   std::chrono::milliseconds tick{200};
   std::size_t max_attempts = 8;       // of one choice; after that the task fails
   std::uint32_t strikes_allowed = 3;  // one more quarantines the node

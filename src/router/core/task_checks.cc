@@ -113,6 +113,9 @@ bool TaskTable::start_check(Task& task, Choice& choice) {
   choice.checker = node->link;
   choice.checkers_tried.insert(node->id);
   const Attempt& lead = *choice.lead();
+  const auto wait = prefill_patience(task, node->link, choice.request.prompt.size() + lead.steps().size(),
+                                     context_.options.check_timeout);
+  choice.check_deadline = std::max(choice.check_deadline, context_.executor.now() + wait);
   context_.links.send(node->link, protocol::Check{weights, choice.request, lead.steps(), *lead.commitment()});
   return true;
 }

@@ -6,6 +6,7 @@
 #include "base/metrics.h"
 #include "crypto/random.h"
 #include "protocol/canonical.h"
+#include "router/core/patience.h"
 
 namespace cortensor::router {
 namespace {
@@ -339,6 +340,14 @@ void TaskTable::free_slot(protocol::LinkId link) {
   if (AttachedNode* node = context_.nodes.find(link); node != nullptr && node->busy > 0) --node->busy;
 }
 
+std::chrono::milliseconds TaskTable::prefill_patience(const Task& task, protocol::LinkId link,
+                                                      std::size_t tokens,
+                                                      std::chrono::milliseconds least) const {
+  const AttachedNode* node = context_.nodes.find(link);
+  const AttachedModel* model = node == nullptr ? nullptr : node->model(task.spec.model->manifest.weights);
+  return patience(tokens, model == nullptr ? 0 : model->prefill_tokens_per_second, least);
+}
+
 void TaskTable::on_node_gone(protocol::LinkId link) {
   std::vector<AttemptId> lost;
   for (const auto& [id, task] : tasks_)
@@ -376,7 +385,11 @@ void TaskTable::check_times(const Place& place) {
   if (choice.phase != Choice::Phase::answering) return;
 
   for (const auto& attempt : choice.attempts) {
-    const auto limit = attempt->started() ? options.stall_timeout : options.first_step_timeout;
+    const bool prefill = !attempt->started() || attempt->catching_up();
+    const auto limit = prefill ? prefill_patience(task, attempt->link(),
+                                                  choice.request.prompt.size() + attempt->given().size(),
+                                                  options.first_step_timeout)
+                               : options.stall_timeout;
     if (attempt->commitment() || now - attempt->last_progress() < limit) continue;
     choice.failed.insert(attempt->miner());
     if (AttachedNode* node = context_.nodes.find(attempt->link()); node != nullptr)

@@ -117,6 +117,8 @@ class TaskTable {
   bool refuted(Choice& choice, const NodeId& objector);
   bool promote(Task& task, Choice& choice);
   void free_slot(protocol::LinkId link);
+  std::chrono::milliseconds prefill_patience(const Task& task, protocol::LinkId link, std::size_t tokens,
+                                             std::chrono::milliseconds least) const;
   void check_times(const Place& place);
 
   // Checking and closing (task_checks.cc).
