@@ -1,7 +1,7 @@
 // Claims: every rule of ledger.h holds, in the memory ledger and in the SQLite one alike.
 #include "ledger/ledger.h"
 
-#include "ledger/memory_ledger.h"
+#include "memory_ledger.h"
 #include "ledger_fixture.h"
 
 namespace cortensor::ledger::testing {

@@ -4,8 +4,8 @@
 #include <random>
 
 #include "fault_vfs.h"
-#include "ledger/memory_ledger.h"
 #include "ledger_fixture.h"
+#include "memory_ledger.h"
 
 namespace cortensor::ledger::testing {
 namespace {

@@ -11,7 +11,7 @@
 #include "fake_network.h"
 #include "http/client.h"
 #include "http/sse.h"
-#include "ledger/memory_ledger.h"
+#include "memory_ledger.h"
 #include "router/api/api.h"
 
 namespace cortensor::router {

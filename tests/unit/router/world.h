@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "engine/transcript.h"
 #include "fake_network.h"
-#include "ledger/memory_ledger.h"
+#include "memory_ledger.h"
 #include "protocol/canonical.h"
 #include "protocol/receipt.h"
 #include "router/core/router_core.h"
@@ -140,7 +140,8 @@ class World : public ::testing::Test {
   CoreOptions options_;
   ManualExecutor executor;
   FakeLinks links{executor};
-  std::unique_ptr<ledger::Ledger> ledger = ledger::make_memory_ledger();
+  bool disk_is_full = false;
+  std::unique_ptr<ledger::Ledger> ledger = ledger::make_memory_ledger({}, &disk_is_full);
   ledger::DirectSettler settler{*ledger};
   Catalogue catalogue;
   const ServedModel* model = nullptr;

@@ -1,4 +1,4 @@
-#include "ledger/memory_ledger.h"
+#include "memory_ledger.h"
 
 #include <algorithm>
 #include <limits>
@@ -33,7 +33,8 @@ struct JoinToken {
 
 class MemoryLedger final : public Ledger {
  public:
-  explicit MemoryLedger(TokenSource token) : token_(std::move(token)) {}
+  MemoryLedger(TokenSource token, const bool* disk_is_full)
+      : token_(std::move(token)), disk_is_full_(disk_is_full) {}
 
   // ---- accounts ----
 
@@ -198,6 +199,7 @@ class MemoryLedger final : public Ledger {
   // ---- settlement ----
 
   std::vector<Status> settle_tasks(std::span<const Settlement> settlements, WallTime now) override {
+    if (auto status = writable(); !status) return std::vector<Status>(settlements.size(), status);
     std::vector<Status> statuses;
     for (const Settlement& settlement : settlements) statuses.push_back(book(settlement, now));
     return statuses;
@@ -289,6 +291,7 @@ class MemoryLedger final : public Ledger {
 
   Result<std::uint32_t> add_strike(const NodeId& id, std::string_view reason,
                                    const std::optional<Digest>& evidence, WallTime) override {
+    if (auto status = writable(); !status) return status.error();
     if (auto status = check_name("reason", reason); !status) return status.error();
     const auto found = nodes_.find(id);
     if (found == nodes_.end()) return no_such("node", id.value);
@@ -299,6 +302,7 @@ class MemoryLedger final : public Ledger {
 
   Status quarantine(const NodeId& id, std::string_view reason, const std::optional<Digest>& evidence,
                     WallTime) override {
+    if (auto status = writable(); !status) return status;
     if (auto status = check_name("reason", reason); !status) return status;
     const auto found = nodes_.find(id);
     if (found == nodes_.end()) return no_such("node", id.value);
@@ -410,6 +414,11 @@ class MemoryLedger final : public Ledger {
   }
 
  private:
+  Status writable() const {
+    if (disk_is_full_ != nullptr && *disk_is_full_) return fail(ErrorKind::unavailable, "the disk is full");
+    return ok();
+  }
+
   Session* find(const SessionId& id) {
     const auto found =
         std::find_if(sessions_.begin(), sessions_.end(), [&](const Session& s) { return s.id == id; });
@@ -469,6 +478,7 @@ class MemoryLedger final : public Ledger {
   }
 
   TokenSource token_;
+  const bool* disk_is_full_;
   std::uint64_t entries_ = 0;
   std::vector<Account> accounts_;
   std::vector<KeyRecord> keys_;
@@ -483,8 +493,9 @@ class MemoryLedger final : public Ledger {
 
 }  // namespace
 
-std::unique_ptr<Ledger> make_memory_ledger(TokenSource token) {
-  return std::make_unique<MemoryLedger>(token ? std::move(token) : TokenSource(crypto::random_token));
+std::unique_ptr<Ledger> make_memory_ledger(TokenSource token, const bool* disk_is_full) {
+  return std::make_unique<MemoryLedger>(token ? std::move(token) : TokenSource(crypto::random_token),
+                                        disk_is_full);
 }
 
 }  // namespace cortensor::ledger

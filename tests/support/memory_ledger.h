@@ -11,8 +11,11 @@
 
 namespace cortensor::ledger {
 
-// `token` makes identifiers and secrets, as SqliteOptions::token; empty: crypto::random_token.
+// `token` makes identifiers and secrets, as SqliteOptions::token; empty: crypto::random_token. While
+// `disk_is_full` points to true, settlements, strikes and quarantines fail as unavailable; it outlives the
+// ledger.
 std::unique_ptr<Ledger> make_memory_ledger(
-    std::function<std::string(std::string_view prefix, int characters)> token = {});
+    std::function<std::string(std::string_view prefix, int characters)> token = {},
+    const bool* disk_is_full = nullptr);
 
 }  // namespace cortensor::ledger
