@@ -1,7 +1,9 @@
 // What happens to nodes that misbehave: strikes, and quarantine with evidence, in the ledger and at once.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/generation.h"
@@ -24,13 +26,24 @@ class Conduct {
               const std::optional<Digest>& evidence = std::nullopt);
   // Proven wrong: the node gets no more work and its links are closed.
   void quarantine(const NodeId& node, std::string_view reason, const std::optional<Digest>& evidence);
+  // forbidden: the node is quarantined and the ledger does not know it yet. What the ledger knows it says
+  // itself.
+  Status admissible(const NodeId& node) const;
+  // Writes down what could not be written before. Now and then.
+  void retry();
 
  private:
+  struct Unwritten {
+    std::string reason;
+    std::optional<Digest> evidence;
+  };
+
   ledger::Ledger& ledger_;
   NodeTable& nodes_;
   protocol::RouterLinks& links_;
   const Executor& executor_;
   const CoreOptions& options_;
+  std::map<NodeId, Unwritten> unwritten_;  // quarantines that the ledger could not take
 };
 
 }  // namespace cortensor::router

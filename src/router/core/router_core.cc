@@ -49,6 +49,7 @@ void RouterCore::tick() {
     next_expiry_check_ = now + kExpiryInterval;
     if (const auto status = sessions_.expire(executor_.wall_now()); !status)
       log::warning("expiry_failed", {{"error", status.error().message}});
+    conduct_.retry();
   }
   for (const auto& [link, node] : nodes_.nodes())
     if (now - node.last_heard > kSilentBeats * options_.heartbeat)
@@ -106,6 +107,7 @@ Result<AttachedNode> RouterCore::admit(protocol::LinkId link, const protocol::He
     node.models.push_back({manifest.id, manifest.weights, credible_speed(offer.prefill_tokens_per_second),
                            credible_speed(offer.decode_tokens_per_second)});
   }
+  if (auto status = conduct_.admissible(hello.node); !status) return status.error();
   const WallTime now = executor_.wall_now();
   if (auto status = ledger_.admit_node(hello.join_token, hello.node, hello.role, now); !status)
     return status.error();

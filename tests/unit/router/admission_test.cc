@@ -62,6 +62,27 @@ TEST_F(AdmissionTest, ANewConnectionReplacesTheOldOneOfTheSameNode) {
   EXPECT_EQ(core->nodes().nodes().size(), 1u);
 }
 
+TEST_F(AdmissionTest, AQuarantineHoldsThoughTheLedgerCannotWriteItYet) {
+  node.attach(token);
+  disk_is_full = true;
+  submit(open());
+  node.cuts_at = 5;
+  node.run(node.heard<protocol::Assign>().at(0));  // a false end: proof enough
+  executor.run();
+  EXPECT_TRUE(node.closed());
+  EXPECT_FALSE(quarantined(node));
+  disk_is_full = false;
+  EXPECT_EQ(refused(node.hello("")).kind, ErrorKind::forbidden);
+  EXPECT_FALSE(quarantined(node));
+  executor.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(quarantined(node));
+  EXPECT_EQ(refused(node.hello("")).kind, ErrorKind::forbidden);
+  // From here on the ledger alone decides.
+  EXPECT_TRUE(ledger->pardon(node.id, executor.wall_now()));
+  node.attach("");
+  EXPECT_EQ(node.heard<protocol::Welcome>().size(), 1u);
+}
+
 TEST_F(AdmissionTest, ASilentNodeIsLetGo) {
   node.attach(token);
   executor.advance(std::chrono::seconds(14));
