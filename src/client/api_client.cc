@@ -179,11 +179,15 @@ Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
 }
 
 Result<std::vector<SessionRow>> ApiClient::sessions() {
-  const auto json = parse(call(request("GET", "/v1/sessions")));
-  if (!json) return json.error();
   std::vector<SessionRow> rows;
-  for (const Json& session : data_of(*json)) rows.push_back(session_from(session));
-  return rows;
+  std::string after;
+  for (;;) {
+    const auto json = parse(call(request("GET", "/v1/sessions?limit=100" + after)));
+    if (!json) return json.error();
+    for (const Json& session : data_of(*json)) rows.push_back(session_from(session));
+    if (!json->value("has_more", false) || rows.empty()) return rows;
+    after = "&after=" + rows.back().id;
+  }
 }
 
 Result<SessionRow> ApiClient::session(const std::string& id) {

@@ -53,9 +53,11 @@ class Ledger {
   // payment_required: the balance is short; conflict: the model costs more than the limits; invalid_input:
   // the rest.
   virtual Result<SessionId> open_session(const SessionSpec& spec, WallTime now) = 0;
-  virtual Result<Session> session(const SessionId& session) = 0;                     // not_found
-  virtual Result<std::vector<Session>> list_sessions(const AccountId& account) = 0;  // in order of opening
-  virtual Result<std::vector<Session>> list_open_sessions() = 0;                     // likewise
+  virtual Result<Session> session(const SessionId& session) = 0;  // not_found
+  // The newest first, at most `limit`; after `after`, when it is given (not_found: none of this account's).
+  virtual Result<std::vector<Session>> list_sessions(const AccountId& account, std::size_t limit,
+                                                     const std::optional<SessionId>& after) = 0;
+  virtual Result<std::vector<Session>> list_open_sessions() = 0;  // in order of opening
   virtual Result<Credits> hold_balance(const SessionId& session) = 0;
   // hold -> account for the rest; returns it. A session that has ended already: success, zero.
   virtual Result<Credits> close_session(const SessionId& session, WallTime now) = 0;

@@ -1,5 +1,6 @@
 // Sessions and settlement in SQLite: money into a hold, out of it to those who worked, the rest back.
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "ledger/sqlite_store.h"
@@ -80,10 +81,19 @@ Result<Session> SqliteLedger::session(const SessionId& id) {
   });
 }
 
-Result<std::vector<Session>> SqliteLedger::list_sessions(const AccountId& account) {
+Result<std::vector<Session>> SqliteLedger::list_sessions(const AccountId& account, std::size_t limit,
+                                                         const std::optional<SessionId>& after) {
   return db_.read([&]() -> Result<std::vector<Session>> {
     if (!exists(account)) return no_such("account", account.value);
-    return sessions_of(db_.query("SELECT * FROM session_rows WHERE account = ? ORDER BY number", account));
+    std::int64_t before = std::numeric_limits<std::int64_t>::max();
+    if (after) {
+      auto row = db_.query("SELECT number FROM sessions WHERE id = ? AND account = ?", *after, account);
+      if (!row.next()) return no_such("session", after->value);
+      before = row.integer(0);
+    }
+    return sessions_of(
+        db_.query("SELECT * FROM session_rows WHERE account = ? AND number < ? ORDER BY number DESC LIMIT ?",
+                  account, before, static_cast<std::int64_t>(limit)));
   });
 }
 
@@ -158,8 +168,7 @@ Status SqliteLedger::book_settlement(const Settlement& settlement, WallTime now)
   if (!total) return total.error();
   const auto paying = session_row(settlement.session);
   if (!paying) return no_such("session", settlement.session.value);
-  if (db_.query("SELECT 1 FROM tasks WHERE id = ? AND choice = ?", settlement.task, settlement.choice)
-          .next())
+  if (db_.query("SELECT 1 FROM tasks WHERE id = ? AND choice = ?", settlement.task, settlement.choice).next())
     return already_settled(settlement.task, settlement.choice);
   if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
   if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);

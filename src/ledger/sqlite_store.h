@@ -40,7 +40,8 @@ class SqliteLedger final : public Ledger {
 
   Result<SessionId> open_session(const SessionSpec& spec, WallTime now) override;
   Result<Session> session(const SessionId& session) override;
-  Result<std::vector<Session>> list_sessions(const AccountId& account) override;
+  Result<std::vector<Session>> list_sessions(const AccountId& account, std::size_t limit,
+                                             const std::optional<SessionId>& after) override;
   Result<std::vector<Session>> list_open_sessions() override;
   Result<Credits> hold_balance(const SessionId& session) override;
   Result<Credits> close_session(const SessionId& session, WallTime now) override;

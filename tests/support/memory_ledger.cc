@@ -159,12 +159,17 @@ class MemoryLedger final : public Ledger {
     return with_hold(*found);
   }
 
-  Result<std::vector<Session>> list_sessions(const AccountId& id) override {
+  Result<std::vector<Session>> list_sessions(const AccountId& id, std::size_t limit,
+                                             const std::optional<SessionId>& after) override {
     if (auto found = account(id); !found) return found.error();
-    std::vector<Session> all;
-    for (const Session& one : sessions_)
-      if (one.spec.account == id) all.push_back(with_hold(one));
-    return all;
+    if (after && (!find(*after) || find(*after)->spec.account != id)) return no_such("session", after->value);
+    std::vector<Session> page;
+    bool begun = !after;
+    for (auto one = sessions_.rbegin(); one != sessions_.rend() && page.size() < limit; ++one) {
+      if (begun && one->spec.account == id) page.push_back(with_hold(*one));
+      begun |= after == one->id;
+    }
+    return page;
   }
 
   Result<std::vector<Session>> list_open_sessions() override {

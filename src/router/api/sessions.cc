@@ -1,4 +1,5 @@
 // /v1/sessions: money set aside for a model under stated rules. Spec: docs/spec/http-api.md, 4
+#include <charconv>
 #include <cmath>
 
 #include "router/api/api.h"
@@ -8,6 +9,7 @@ namespace {
 
 constexpr std::int64_t kDefaultLifetime = 3600;
 constexpr double kDefaultProbability = 0.1;
+constexpr std::size_t kDefaultPage = 20, kMaxPage = 100;
 
 Json time_json(WallTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -75,12 +77,30 @@ void Api::create_session(const Caller& caller, http::Request& request, http::Res
   respond_json(responder, session_json(*session), 201);
 }
 
-void Api::list_sessions(const Caller& caller, http::Request&, http::Responder& responder) {
-  const auto sessions = core_.ledger().list_sessions(caller.account);
-  if (!sessions) return respond_error(responder, sessions.error());
+void Api::list_sessions(const Caller& caller, http::Request& request, http::Responder& responder) {
+  std::size_t limit = kDefaultPage;
+  if (const auto wanted = request.query_value("limit")) {
+    const char* end = wanted->data() + wanted->size();
+    const auto [stopped, problem] = std::from_chars(wanted->data(), end, limit);
+    if (problem != std::errc() || stopped != end || limit < 1 || limit > kMaxPage)
+      return respond_error(responder,
+                           fail(ErrorKind::invalid_input, "limit: expected 1 to " + std::to_string(kMaxPage)),
+                           "limit");
+  }
+  std::optional<SessionId> after;
+  if (const auto wanted = request.query_value("after")) after = SessionId(*wanted);
+  // One more than asked for tells whether there are more.
+  auto sessions = core_.ledger().list_sessions(caller.account, limit + 1, after);
+  if (!sessions) return respond_error(responder, sessions.error(), after ? "after" : "");
+  const bool more = sessions->size() > limit;
+  if (more) sessions->pop_back();
   Json data = Json::array();
   for (const ledger::Session& session : *sessions) data.push_back(session_json(session));
-  respond_json(responder, {{"object", "list"}, {"data", data}});
+  respond_json(responder, {{"object", "list"},
+                           {"data", data},
+                           {"first_id", sessions->empty() ? Json(nullptr) : Json(sessions->front().id.value)},
+                           {"last_id", sessions->empty() ? Json(nullptr) : Json(sessions->back().id.value)},
+                           {"has_more", more}});
 }
 
 void Api::show_session(const Caller& caller, http::Request& request, http::Responder& responder) {

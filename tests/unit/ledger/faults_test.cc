@@ -70,7 +70,7 @@ class Scenario {
     EXPECT_TRUE(accounts);
     for (const Account& account : *accounts) {
       text += account.id.value + "=" + to_string(account.balance) + ";";
-      const auto sessions = ledger.list_sessions(account.id);
+      const auto sessions = ledger.list_sessions(account.id, 1000, {});
       for (const Session& session : *sessions) {
         text += session.id.value + " " + std::string(to_string(session.state)) + " " +
                 to_string(session.hold) + ";";

@@ -1,8 +1,8 @@
 // Claims: every rule of ledger.h holds, in the memory ledger and in the SQLite one alike.
 #include "ledger/ledger.h"
 
-#include "memory_ledger.h"
 #include "ledger_fixture.h"
+#include "memory_ledger.h"
 
 namespace cortensor::ledger::testing {
 namespace {
@@ -116,8 +116,42 @@ TEST_P(EachLedger, RefusesSessionsThatCannotBe) {
   spec.implicit = true;
   const SessionId opened = *ledger().open_session(spec, at(2));
   EXPECT_EQ(ledger().session(opened)->spec, spec);
-  EXPECT_EQ(ledger().list_sessions(ada)->size(), 1u);
+  EXPECT_EQ(ledger().list_sessions(ada, 10, {})->size(), 1u);
   EXPECT_EQ(ledger().list_open_sessions()->at(0).id, opened);
+}
+
+TEST_P(EachLedger, ListsSessionsPageByPageTheNewestFirst) {
+  const AccountId ada = *ledger().create_account("ada", at(1));
+  const AccountId eve = *ledger().create_account("eve", at(1));
+  ASSERT_TRUE(ledger().set_price("m", Price{}));
+  for (const AccountId& account : {ada, eve})
+    ASSERT_TRUE(ledger().deposit(account, Credits{100}, "for " + account.value, at(1)));
+  std::vector<SessionId> opened;
+  for (int i = 0; i < 5; ++i)
+    for (const AccountId& account : {ada, eve}) {
+      SessionSpec spec;
+      spec.account = account;
+      spec.model = "m";
+      spec.budget = Credits{1};
+      spec.expiry = at(100);
+      const auto id = ledger().open_session(spec, at(2));
+      ASSERT_TRUE(id) << id.error().message;
+      if (account == ada) opened.push_back(*id);
+    }
+  const auto page = [&](std::size_t limit, const std::optional<SessionId>& after) {
+    std::vector<SessionId> ids;
+    const auto sessions = ledger().list_sessions(ada, limit, after);
+    for (const Session& one : *sessions) ids.push_back(one.id);
+    return ids;
+  };
+  using Ids = std::vector<SessionId>;
+  EXPECT_EQ(page(2, {}), (Ids{opened[4], opened[3]}));
+  EXPECT_EQ(page(2, opened[3]), (Ids{opened[2], opened[1]}));
+  EXPECT_EQ(page(2, opened[1]), Ids{opened[0]});
+  EXPECT_EQ(page(2, opened[0]), Ids{});
+  EXPECT_EQ(page(10, {}).size(), 5u);
+  EXPECT_EQ(ledger().list_sessions(eve, 2, opened[3]).error().kind, ErrorKind::not_found);
+  EXPECT_EQ(ledger().list_sessions(ada, 2, SessionId("sess_none")).error().kind, ErrorKind::not_found);
 }
 
 TEST_P(EachLedger, SettlesEachTaskOnceAndNeverBeyondTheHold) {

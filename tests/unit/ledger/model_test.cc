@@ -77,7 +77,7 @@ class World {
     expect_equal(model_->list_open_sessions(), store_->list_open_sessions());
     expect_equal(model_->list_nodes(), store_->list_nodes());
     for (const AccountId& id : accounts_) {
-      expect_equal(model_->list_sessions(id), store_->list_sessions(id));
+      expect_equal(model_->list_sessions(id, 1000, {}), store_->list_sessions(id, 1000, {}));
       expect_equal(model_->list_api_keys(id), store_->list_api_keys(id));
       expect_equal(model_->postings(book_of(id), 1000), store_->postings(book_of(id), 1000));
     }

@@ -307,7 +307,12 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
   EXPECT_EQ(made.body["hold_microcredits"], 5000);
   EXPECT_EQ(made.body["validation"], (json{{"level", "quorum"}, {"k", 2}, {"n", 3}}));
   EXPECT_EQ(get("/v1/account").body["balance_microcredits"], 9'995'000);
-  EXPECT_EQ(get("/v1/sessions").body["data"].size(), 1u);
+  const std::string id = made.body["id"];
+  EXPECT_EQ(get("/v1/sessions").body, (json{{"object", "list"},
+                                            {"data", {made.body}},
+                                            {"first_id", id},
+                                            {"last_id", id},
+                                            {"has_more", false}}));
   const Answer closed = post(path + "/close", json::object());
   EXPECT_EQ(closed.body["state"], "closed");
   EXPECT_EQ(closed.body["released_microcredits"], 5000);
@@ -320,6 +325,33 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
         {"Authorization", "Bearer " + ledger_->create_api_key(*stranger, "", executor_.wall_now())->secret}};
   });
   EXPECT_EQ(call(other).status, 404);
+}
+
+TEST_F(ApiTest, ListsSessionsPageByPage) {
+  std::vector<std::string> opened;
+  for (int i = 0; i < 23; ++i)
+    opened.push_back(post("/v1/sessions", {{"model", "tiny:q8_0"}, {"budget_microcredits", 10}}).body["id"]);
+  const json first = get("/v1/sessions").body;
+  EXPECT_EQ(first["data"].size(), 20u);
+  EXPECT_EQ(first["first_id"], opened[22]);
+  EXPECT_EQ(first["last_id"], opened[3]);
+  EXPECT_EQ(first["has_more"], true);
+  const json second = get("/v1/sessions?after=" + opened[3] + "&limit=2").body;
+  EXPECT_EQ(second["data"][0]["id"], opened[2]);
+  EXPECT_EQ(second["last_id"], opened[1]);
+  EXPECT_EQ(second["has_more"], true);
+  const json last = get("/v1/sessions?limit=2&after=" + opened[1]).body;
+  EXPECT_EQ(last["data"].size(), 1u);
+  EXPECT_EQ(last["has_more"], false);
+  const json none = get("/v1/sessions?after=" + opened[0]).body;
+  EXPECT_EQ(none["data"], json::array());
+  EXPECT_EQ(none["last_id"], nullptr);
+  for (const char* limit : {"0", "101", "-1", "ten", "5x", ""})
+    EXPECT_EQ(get(std::string("/v1/sessions?limit=") + limit).body["error"]["param"], "limit") << limit;
+  EXPECT_EQ(get("/v1/sessions?limit=0").status, 400);
+  const Answer unknown = get("/v1/sessions?after=sess_none");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(unknown.body["error"]["param"], "after");
 }
 
 TEST_F(ApiTest, AClientThatHangsUpStopsItsMiner) {
