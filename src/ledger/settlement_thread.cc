@@ -1,13 +1,10 @@
 #include "ledger/settlement_thread.h"
 
-#include <chrono>
 #include <iterator>
 #include <utility>
 
 namespace cortensor::ledger {
 namespace {
-
-constexpr std::chrono::milliseconds kPatience{30'000}, kPause{250};
 
 // The store failed, so all statuses are alike.
 bool unavailable(const std::vector<Status>& statuses) {
@@ -16,9 +13,10 @@ bool unavailable(const std::vector<Status>& statuses) {
 
 }  // namespace
 
-SettlementThread::SettlementThread(std::unique_ptr<Ledger> ledger, Executor& executor)
+SettlementThread::SettlementThread(std::unique_ptr<Ledger> ledger, Executor& executor, SettlementRetry retry)
     : ledger_(std::move(ledger)),
       executor_(executor),
+      retry_(retry),
       thread_([this](std::stop_token stop) { work(stop); }) {}
 
 SettlementThread::~SettlementThread() = default;
@@ -57,9 +55,9 @@ void SettlementThread::book(std::vector<Order> orders) {
   // A full disk or another process's lock may pass; what miners have earned is not given up for it at once.
   // When the store failed nothing was booked, so booking again is safe.
   std::vector<Status> statuses = ledger_->settle_tasks(all, orders.back().now);
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + retry_.patience;
   while (unavailable(statuses) && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(kPause);
+    std::this_thread::sleep_for(retry_.pause);
     statuses = ledger_->settle_tasks(all, orders.back().now);
   }
   std::size_t at = 0;

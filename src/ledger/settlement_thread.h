@@ -2,6 +2,7 @@
 // the disk was busy goes into one transaction.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -12,10 +13,16 @@
 
 namespace cortensor::ledger {
 
+// How long an unavailable store is asked again, and how often.
+struct SettlementRetry {
+  std::chrono::milliseconds patience{30'000};
+  std::chrono::milliseconds pause{250};
+};
+
 class SettlementThread final : public Settler {
  public:
   // `ledger` is used by this thread alone. The executor outlives the object.
-  SettlementThread(std::unique_ptr<Ledger> ledger, Executor& executor);
+  SettlementThread(std::unique_ptr<Ledger> ledger, Executor& executor, SettlementRetry retry = {});
   ~SettlementThread() override;  // books what was handed over first
 
   void settle(std::vector<Settlement> settlements, WallTime now,
@@ -32,6 +39,7 @@ class SettlementThread final : public Settler {
 
   std::unique_ptr<Ledger> ledger_;
   Executor& executor_;
+  const SettlementRetry retry_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::vector<Order> orders_;  // guarded by mutex_

@@ -1,5 +1,6 @@
 // Claims: whatever is handed over is booked and answered once, in order, each on its own; what was handed
-// over before the end is booked too. The store is the real one.
+// over before the end is booked too. A store that fails is waited for, up to a limit; then the answer says
+// so, nothing is booked, and booking again later works. The store is the real one.
 #include "ledger/settlement_thread.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 
 #include "../support/manual_executor.h"
 #include "crypto/random.h"
+#include "fault_vfs.h"
 #include "ledger/sqlite_ledger.h"
 
 namespace cortensor::ledger {
@@ -15,7 +17,7 @@ namespace {
 
 constexpr WallTime kNow{std::chrono::hours(1)};
 
-class SettlementThreadTest : public testing::Test {
+class SettlementThreadTest : public ::testing::Test {
  protected:
   SettlementThreadTest() {
     EXPECT_TRUE(ledger->set_price("m", Price{}));
@@ -46,9 +48,47 @@ class SettlementThreadTest : public testing::Test {
   std::filesystem::path path =
       std::filesystem::temp_directory_path() / crypto::random_token("cortensor-ledger-", 12);
   std::unique_ptr<Ledger> ledger = std::move(*open_sqlite_ledger(path));
+  // What becomes of one settlement, from a thread whose disk has the armed fault.
+  Status settle_on_bad_disk(const std::string& task, SettlementRetry retry) {
+    std::optional<Status> answer;
+    {
+      testing::arm(testing::Fault::none, 0);  // makes it known to SQLite
+      SqliteOptions options;
+      options.vfs = testing::kFaultVfs;
+      SettlementThread thread(std::move(*open_sqlite_ledger(path, options)), executor, retry);
+      testing::arm(fault, 1);
+      thread.settle({paying(task, 10)}, kNow, [&](const Status& status) { answer = status; });
+    }
+    EXPECT_TRUE(testing::fault_happened());
+    testing::disarm();
+    executor.run();
+    return answer.value_or(fail(ErrorKind::internal, "no answer"));
+  }
+
   SessionId session;
+  testing::Fault fault = testing::Fault::none;
   ManualExecutor executor;
 };
+
+TEST_F(SettlementThreadTest, WaitsOutADiskThatIsFullForAWhile) {
+  for (const auto passing : {testing::Fault::disk_full_once, testing::Fault::io_error_once}) {
+    fault = passing;
+    const std::string task = "task_" + std::to_string(static_cast<int>(fault));
+    EXPECT_TRUE(settle_on_bad_disk(task, {std::chrono::hours(1), std::chrono::milliseconds(1)}));
+    EXPECT_TRUE(ledger->settled_task(TaskId(task), 0));
+  }
+}
+
+TEST_F(SettlementThreadTest, GivesUpAtItsLimitWithNothingBookedAndCanBeAskedAgain) {
+  fault = testing::Fault::disk_full_forever;
+  const SettlementRetry impatient{std::chrono::milliseconds(20), std::chrono::milliseconds(1)};
+  EXPECT_EQ(settle_on_bad_disk("task_0", impatient).error().kind, ErrorKind::unavailable);
+  EXPECT_FALSE(ledger->settled_task(TaskId("task_0"), 0));
+  EXPECT_EQ(ledger->hold_balance(session)->micro, 1'000);
+  fault = testing::Fault::disk_full_once;
+  EXPECT_TRUE(settle_on_bad_disk("task_0", {std::chrono::hours(1), std::chrono::milliseconds(1)}));
+  EXPECT_EQ(ledger->hold_balance(session)->micro, 990);
+}
 
 TEST_F(SettlementThreadTest, BooksEachOnItsOwnAndAnswersInOrder) {
   std::vector<std::pair<int, bool>> answers;

@@ -316,6 +316,79 @@ TEST_F(CheckTest, InADisagreementTheOneThatDiffersFromAValidAnswerIsOut) {
   EXPECT_EQ(earned(liar.id).micro, 0);
 }
 
+TEST_F(CheckTest, AQuorumOutvotesALiarThatLeads) {
+  FakeNode& liar = add_miner(4, 300);
+  FakeNode& one = add_miner(4, 200);
+  FakeNode& two = add_miner(4, 100);
+  FakeNode& validator = add_validator();
+  liar.lies_at = 3;
+  const auto session = open(quorum(2, 3));
+  const Run run = submit(session);
+  for (FakeNode* node : {&liar, &one, &two}) node->run(node->heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::invalid);
+  const auto& proof = receipt(*run.heard->result);
+  EXPECT_EQ(proof.commitments.at(0).miner, liar.id);
+  EXPECT_EQ(proof.verdicts.at(0).method, protocol::Method::quorum);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
+  for (const FakeNode* node : {&one, &two}) EXPECT_EQ(ledger->node(node->id)->strikes, 0u);
+  EXPECT_TRUE(validator.heard<protocol::Check>().empty());
+}
+
+TEST_F(CheckTest, AQuorumOutvotesALiarThatFollows) {
+  FakeNode& one = add_miner(4, 300);
+  FakeNode& liar = add_miner(4, 200);
+  FakeNode& two = add_miner(4, 100);
+  FakeNode& validator = add_validator();
+  liar.lies_at = 3;
+  const Run run = submit(open(quorum(2, 3)));
+  for (FakeNode* node : {&one, &liar, &two}) node->run(node->heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(run.heard->result->cost.micro, 220);
+  EXPECT_EQ(receipt(*run.heard->result).commitments.size(), 2u);
+  EXPECT_EQ(earned(liar.id).micro, 0);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
+  for (const FakeNode* node : {&one, &two}) {
+    EXPECT_EQ(earned(node->id).micro, 105);
+    EXPECT_EQ(ledger->node(node->id)->strikes, 0u);
+  }
+  EXPECT_TRUE(validator.heard<protocol::Check>().empty());
+}
+
+TEST_F(CheckTest, AQuorumWithoutAMajorityIsDecidedByReplayOrByNobody) {
+  FakeNode& honest = add_miner(4, 300);
+  FakeNode& one = add_miner(4, 200);
+  FakeNode& two = add_miner(4, 100);
+  one.lies_at = 3;
+  two.lies_at = 5;
+  const auto session = open(quorum(2, 3));
+  const auto run_all = [&] {
+    const Run run = submit(session);
+    for (FakeNode* node : {&honest, &one, &two}) node->run(node->heard<protocol::Assign>().back());
+    return run;
+  };
+  const Run undecided = run_all();
+  for (int second = 0; second < 61; ++second) {
+    for (const auto& node : nodes) node->say(protocol::Heartbeat{});
+    executor.advance(std::chrono::seconds(1));
+  }
+  ASSERT_TRUE(undecided.heard->result);
+  EXPECT_EQ(undecided.heard->result->choices[0].outcome, ledger::TaskOutcome::inconclusive);
+  EXPECT_EQ(undecided.heard->result->cost.micro, 110);
+  for (const FakeNode* node : {&honest, &one, &two}) EXPECT_EQ(ledger->node(node->id)->strikes, 0u);
+
+  FakeNode& validator = add_validator();
+  const Run decided = run_all();
+  validator.judge();
+  ASSERT_TRUE(decided.heard->result);
+  EXPECT_EQ(decided.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(decided.heard->result->cost.micro, 138);
+  EXPECT_FALSE(quarantined(honest));
+  for (const FakeNode* node : {&one, &two}) EXPECT_TRUE(quarantined(*node));
+}
+
 TEST_F(CheckTest, AQuorumSurvivesTheLossOfTheOneThatStreams) {
   FakeNode& a = add_miner(4, 300);
   FakeNode& b = add_miner(4, 200);

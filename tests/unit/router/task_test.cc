@@ -304,6 +304,24 @@ TEST_F(TaskTest, OfACancelledTaskWhatAwaitsItsVerdictKeepsItsReservationAlone) {
   EXPECT_EQ(core->tasks(), 0u);
 }
 
+TEST_F(TaskTest, WhatTheLedgerCannotBookFailsAndCostsNothing) {
+  FakeNode& miner = add_miner();
+  const auto session = open();
+  const Run run = submit(session);
+  disk_is_full = true;
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::unavailable);
+  EXPECT_EQ(earned(miner.id).micro, 0);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
+  EXPECT_EQ(core->tasks(), 0u);
+  disk_is_full = false;
+  const Run again = submit(session);
+  miner.run(miner.heard<protocol::Assign>().at(1));
+  EXPECT_TRUE(again.heard->result);
+}
+
 TEST_F(TaskTest, WithoutAMinerThereIsNoTask) {
   const auto session = open();
   const Run run = submit(session);
