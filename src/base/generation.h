@@ -2,6 +2,7 @@
 // answer, and the steps that make up its transcript.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,6 +25,11 @@ struct Sampling {
   std::uint64_t seed = 0;
   friend bool operator==(const Sampling&, const Sampling&) = default;
 };
+
+// How much may stop an answer; from OpenAI's API.
+inline constexpr std::size_t kMaxStopTokens = 16;
+inline constexpr std::size_t kMaxStopStrings = 4;
+inline constexpr std::size_t kMaxStopStringBytes = 256;
 
 // Everything that determines an answer, apart from the model. Two exact nodes given equal requests answer
 // equally.

@@ -144,8 +144,4 @@ class Engine {
 // money is held.
 Status check_request(const GenerationRequest& request, std::size_t vocab_size, std::size_t context_length);
 
-inline constexpr std::size_t kMaxStopTokens = 16;
-inline constexpr std::size_t kMaxStopStrings = 16;
-inline constexpr std::size_t kMaxStopStringBytes = 256;
-
 }  // namespace cortensor::engine

@@ -21,9 +21,6 @@ inline constexpr std::uint32_t kProtocolVersion = 1;
 // Limits of everything that comes from outside; docs/spec/wire.md lists them.
 inline constexpr std::size_t kMaxPromptTokens = 1 << 18;
 inline constexpr std::size_t kMaxAnswerTokens = 1 << 17;
-inline constexpr std::size_t kMaxStopTokens = 16;
-inline constexpr std::size_t kMaxStopStrings = 4;
-inline constexpr std::size_t kMaxStopStringBytes = 256;
 inline constexpr std::size_t kMaxStepsPerMessage = 1024;
 inline constexpr std::size_t kMaxModelsPerNode = 64;
 inline constexpr std::size_t kMaxNameBytes = 128;

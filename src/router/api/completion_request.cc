@@ -43,14 +43,14 @@ void read_stop(BodyReader& body, std::vector<std::string>& stop) {
   const Json* field = body.field("stop");
   if (field == nullptr) return;
   const Json list = field->is_array() ? *field : Json::array({*field});
-  if (list.size() > protocol::kMaxStopStrings)
-    return body.refuse("stop", "expected at most " + std::to_string(protocol::kMaxStopStrings) + " strings");
+  if (list.size() > kMaxStopStrings)
+    return body.refuse("stop", "expected at most " + std::to_string(kMaxStopStrings) + " strings");
   for (const Json& one : list) {
     if (!one.is_string()) return body.refuse("stop", "expected a string or a list of strings");
     auto text = one.get<std::string>();
-    if (text.empty() || text.size() > protocol::kMaxStopStringBytes)
-      return body.refuse(
-          "stop", "expected 1 to " + std::to_string(protocol::kMaxStopStringBytes) + " bytes in each string");
+    if (text.empty() || text.size() > kMaxStopStringBytes)
+      return body.refuse("stop",
+                         "expected 1 to " + std::to_string(kMaxStopStringBytes) + " bytes in each string");
     if (std::find(stop.begin(), stop.end(), text) == stop.end()) stop.push_back(std::move(text));
   }
 }
@@ -246,8 +246,7 @@ Parsed<CompletionCall> parse_completion(std::string_view text) {
   read_prompts(body, call.prompts);
   call.logprobs = body.integer("logprobs", 0, 5).has_value();
   if (body.flag("echo").value_or(false)) refuse_unsupported(body, "echo");
-  if (!body.text("suffix", protocol::kMaxStopStringBytes).value_or("").empty())
-    refuse_unsupported(body, "suffix");
+  if (!body.text("suffix", kMaxStopStringBytes).value_or("").empty()) refuse_unsupported(body, "suffix");
   if (const auto best = body.integer("best_of", 1, kMaxChoices); best && *best != call.n)
     refuse_unsupported(body, "best_of");
   if (call.prompts.size() * call.n > kMaxBatch)

@@ -96,9 +96,9 @@ class RandomMessages {
     to.prompt = tokens(1, 2000);
     to.sampling = {unit() * 2, 1 - unit(), unit(), number(), number64()};
     to.max_tokens = 1 + below(protocol::kMaxAnswerTokens);
-    to.stop_tokens = tokens(0, protocol::kMaxStopTokens);
-    to.stop_strings.resize(length(0, protocol::kMaxStopStrings));
-    for (auto& stop : to.stop_strings) stop = text(1, protocol::kMaxStopStringBytes);
+    to.stop_tokens = tokens(0, kMaxStopTokens);
+    to.stop_strings.resize(length(0, kMaxStopStrings));
+    for (auto& stop : to.stop_strings) stop = text(1, kMaxStopStringBytes);
     return to;
   }
   protocol::Commitment commitment() {
