@@ -12,14 +12,10 @@ Choice::Choice(std::uint32_t at, GenerationRequest what, const ServedModel& mode
       request_digest(protocol::request_digest(model.manifest.weights, request)),
       text(request, model.tokenizer, model.manifest.context_length) {}
 
-Attempt* Choice::find(const AttemptId& attempt) {
-  for (const auto& one : attempts)
-    if (one->id() == attempt) return one.get();
-  return nullptr;
-}
-
 Attempt* Choice::lead() {
-  return find(lead_id);
+  for (const auto& attempt : attempts)
+    if (attempt->id() == lead_id) return attempt.get();
+  return nullptr;
 }
 
 bool Choice::all_finished() const {

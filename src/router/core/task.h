@@ -78,7 +78,6 @@ struct Choice {
 
   Choice(std::uint32_t at, GenerationRequest what, const ServedModel& model);
 
-  Attempt* find(const AttemptId& attempt);
   Attempt* lead();  // whose steps the client sees; nullptr when the leader was lost
   bool all_finished() const;
   bool in_progress() const { return phase == Phase::answering || phase == Phase::checking; }

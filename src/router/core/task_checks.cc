@@ -122,12 +122,12 @@ bool TaskTable::start_check(Task& task, Choice& choice) {
 
 void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResult& message) {
   const AttachedNode* node = context_.nodes.find(link);
-  const auto place = places_.find(message.attempt);
-  if (node == nullptr || place == places_.end()) return;
-  const auto at = find(place->second);
-  if (!at || at->choice->phase != Choice::Phase::checking || at->choice->checker != link) return;
-  Task& task = *at->task;
-  Choice& choice = *at->choice;
+  const auto at = attempts_.find(message.attempt);
+  if (node == nullptr || at == attempts_.end()) return;
+  Task& task = *at->second.task;
+  Choice& choice = *at->second.choice;
+  if (choice.phase != Choice::Phase::checking || choice.checker != link) return;
+  const Stopwatch stopwatch(*this, task.id);
   const NodeId validator = node->id;
   const protocol::Verdict& verdict = message.verdict;
   const Digest judged = protocol::commitment_digest(choice.finding.commitments.front());
@@ -221,7 +221,6 @@ void TaskTable::settle_if_closed(Task& task) {
 
 // Bills every complete choice, asks the ledger to pay them together, and keeps the task until it has.
 void TaskTable::settle(Task& task) {
-  const Clock::time_point began = context_.executor.now();
   auto settled = std::make_shared<Settled>();
   settled->result.task = task.id;
   settled->result.session = task.spec.session.id;
@@ -233,7 +232,6 @@ void TaskTable::settle(Task& task) {
     settlements.push_back(std::move(*one));
   }
   task.settling = true;
-  task.router_time += context_.executor.now() - began;
   context_.settler.settle(std::move(settlements), context_.executor.wall_now(),
                           [this, alive = alive_, id = task.id, settled](const Status& booked) {
                             if (*alive) on_settled(id, *settled, booked);

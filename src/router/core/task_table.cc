@@ -159,10 +159,10 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   ++node->busy;
   ++choice.started;
   if (leads) choice.lead_id = assign.attempt;
-  places_[assign.attempt] = {task.id, choice.index};
   choice.attempts.push_back(std::make_unique<Attempt>(assign.attempt, node->id, node->link, std::move(given),
                                                       choice.request, task.spec.model->tokenizer,
                                                       model.context_length, context_.executor.now()));
+  attempts_[assign.attempt] = {&task, &choice, choice.attempts.back().get()};
   log::info("attempt_started", {{"task", task.id.value},
                                 {"choice", choice.index},
                                 {"attempt", assign.attempt.value},
@@ -203,13 +203,12 @@ void TaskTable::deliver(Task& task, Choice& choice) {
 }
 
 void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission& message) {
-  const Clock::time_point began = context_.executor.now();
   const auto at = find(link, message.commitment.attempt);
   if (!at) return;
   Task& task = *at->task;
   Choice& choice = *at->choice;
   Attempt& attempt = *at->attempt;
-  const TaskId id = task.id;
+  const Stopwatch stopwatch(*this, task.id);
   const Digest& weights = task.spec.model->manifest.weights;
   if (auto status = attempt.finish(message.commitment, context_.options.arithmetic_version, weights,
                                    choice.request_digest);
@@ -239,7 +238,6 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
     deliver(task, choice);
   if (choice.all_finished() && choice.attempts.size() >= choice.copies) conclude(task, choice);
   pump();
-  if (Task* still = find(id); still != nullptr) still->router_time += context_.executor.now() - began;
 }
 
 void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::AttemptFailed& message) {
@@ -328,7 +326,7 @@ void TaskTable::drop_attempt(Choice& choice, const Attempt& attempt, bool tell) 
     if (tell) context_.links.send(attempt.link(), protocol::Cancel{attempt.id()});
   }
   if (choice.lead_id == attempt.id()) choice.lead_id = {};
-  places_.erase(attempt.id());
+  attempts_.erase(attempt.id());
   std::erase_if(choice.attempts, [&](const auto& one) { return one.get() == &attempt; });
 }
 
@@ -445,6 +443,11 @@ std::unique_ptr<Task> TaskTable::remove(const TaskId& id) {
   return task;
 }
 
+TaskTable::Stopwatch::~Stopwatch() {
+  if (Task* task = table_.find(task_); task != nullptr)
+    task->router_time += table_.context_.executor.now() - began_;
+}
+
 Task* TaskTable::find(const TaskId& task) {
   const auto found = tasks_.find(task);
   return found == tasks_.end() ? nullptr : found->second.get();
@@ -457,14 +460,10 @@ std::optional<TaskTable::Found> TaskTable::find(const Place& place) {
 }
 
 std::optional<TaskTable::Found> TaskTable::find(protocol::LinkId link, const AttemptId& attempt) {
-  const auto place = places_.find(attempt);
-  if (place == places_.end()) return std::nullopt;  // ended or cancelled meanwhile
-  auto found = find(place->second);
-  if (!found) return std::nullopt;
-  found->attempt = found->choice->find(attempt);
-  if (found->attempt == nullptr) return std::nullopt;
-  const bool own = found->attempt->link() == link;
-  if (own && !found->attempt->commitment()) return found;
+  const auto found = attempts_.find(attempt);
+  if (found == attempts_.end()) return std::nullopt;  // ended or cancelled meanwhile
+  const bool own = found->second.attempt->link() == link;
+  if (own && !found->second.attempt->commitment()) return found->second;
   if (const AttachedNode* node = context_.nodes.find(link); node != nullptr)
     context_.conduct.strike(
         NodeId(node->id), own ? "a message after the submission" : "a message about another node's attempt");

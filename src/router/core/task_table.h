@@ -101,6 +101,18 @@ class TaskTable {
     Choice* choice = nullptr;
     Attempt* attempt = nullptr;
   };
+  // Adds the time of its life to the task's, if that still exists then.
+  class Stopwatch {
+   public:
+    Stopwatch(TaskTable& table, TaskId task)
+        : table_(table), task_(std::move(task)), began_(table.context_.executor.now()) {}
+    ~Stopwatch();
+
+   private:
+    TaskTable& table_;
+    const TaskId task_;
+    const Clock::time_point began_;
+  };
 
   Task* find(const TaskId& task);
   std::optional<Found> find(const Place& place);
@@ -145,10 +157,10 @@ class TaskTable {
 
   TaskContext context_;
   std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
-  std::unordered_map<AttemptId, Place> places_;  // of running attempts and checks
-  std::deque<Place> waiting_;                    // choices that want a miner
-  std::deque<Place> unchecked_;                  // choices that want a validator
-  std::shared_ptr<bool> alive_;                  // false once destroyed: the ledger's answers look first
+  std::unordered_map<AttemptId, Found> attempts_;
+  std::deque<Place> waiting_;    // choices that want a miner
+  std::deque<Place> unchecked_;  // choices that want a validator
+  std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first
 };
 
 }  // namespace cortensor::router
