@@ -1,6 +1,7 @@
 // A miner that cheats, for the end-to-end tests: the real miner core and channel over an engine that lies.
 // Nothing a user meets: the shipped binary has no such mode.
 //   --lie alter      gives another token at position 7 and goes on from it
+//   --lie vanish     the same, and fails at position 12, before it has signed
 //   --lie downgrade  computes with the first model file while claiming the digest of the second
 //   --lie cut        ends the answer after five tokens with a stop that never was
 #include <CLI/CLI.hpp>
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::size_t kAlteredPosition = 7;
 constexpr std::size_t kCutPosition = 5;
+constexpr std::size_t kVanishPosition = 12;
 
 // Forwards everything to an honest engine and falsifies what comes back.
 class LyingEngine final : public engine::Engine {
@@ -50,7 +52,13 @@ class LyingEngine final : public engine::Engine {
                                                               std::optional<double> logprob) {
       if (told->done) return;
       Step said = step;
-      if (lie_ == "alter" && position == kAlteredPosition) said.token = (step.token + 1) % (vocabulary / 2);
+      if (lie_ == "vanish" && position == kVanishPosition) {
+        told->done = true;
+        callbacks.on_error(fail(ErrorKind::internal, "out of order"));
+        return;
+      }
+      if ((lie_ == "alter" || lie_ == "vanish") && position == kAlteredPosition)
+        said.token = (step.token + 1) % (vocabulary / 2);
       if (lie_ == "cut" && position == kCutPosition) said.token = stop;
       told->transcript.add(said);
       callbacks.on_step(position, said, logprob);
@@ -134,7 +142,7 @@ int main(int argc, char** argv) {
   app.add_option("--join", join)->required();
   app.add_option("--key", key)->required();
   app.add_option("--model", models)->required();
-  app.add_option("--lie", lie)->required()->check(CLI::IsMember({"alter", "downgrade", "cut"}));
+  app.add_option("--lie", lie)->required()->check(CLI::IsMember({"alter", "vanish", "downgrade", "cut"}));
   app.add_option("--threads", ignored);
   CLI11_PARSE(app, argc, argv);
   return cortensor::run(join, key, models, lie);

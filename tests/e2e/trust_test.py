@@ -88,6 +88,21 @@ class Lying(unittest.TestCase):
     def test_an_answer_cut_short_is_caught(self):
         self.assertEqual(self.cheat("cut")["first_wrong"], 5)
 
+    def test_a_liar_that_leaves_before_it_signs_is_struck_by_those_who_should_go_on(self):
+        with Network() as network:
+            liar = network.add("liar", program=LIAR, subcommand=False, options=["--lie", "vanish"])
+            network.add("one")
+            network.add("two")
+            before = network.balance()
+            session = network.open_session("none")
+            events = network.stream(chat(STORY, session, max_tokens=40))
+            self.assertIn("could not be reproduced", events[-1]["error"]["message"])
+            strikes = {node["id"]: node["strikes"] for node in network.get("/v1/nodes")["data"]}
+            self.assertEqual({node: 1 if node == liar.id else 0 for node in strikes}, strikes)
+            network.post(f"/v1/sessions/{session}/close", {})
+            self.assertEqual(network.balance(), before)
+            network.audit()
+
     def test_a_quorum_outvotes_a_liar_and_does_not_pay_it(self):
         with Network() as network:
             network.add("liar", program=LIAR, subcommand=False, options=["--lie", "alter"])
@@ -121,9 +136,11 @@ class Receipts(unittest.TestCase):
                 return network.command("verify", str(path), "--model", MODEL, code=code)
 
             self.assertIn("\nVALID", verify(receipt, 0))
+            self.assertIn("papers    signatures", network.command("verify", str(path), code=3))
             token = json.loads(json.dumps(receipt))
             token["transcript"][9]["token"] += 1
             self.assertIn("answer position 9", verify(token, 3))
+            self.assertIn("a token or digest was changed", network.command("verify", str(path), code=3))
             price = json.loads(json.dumps(receipt))
             price["bill"]["total"] += 1
             self.assertIn("add up to the total", verify(price, 3))
