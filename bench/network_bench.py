@@ -18,14 +18,23 @@ def resident_mb(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
 
-def overhead(network):
-    """Buckets of cortensor_router_overhead_seconds: the median's upper bound, and the mean."""
+def histogram(text, name):
+    """The count, the sum in ms, and (upper bound in ms, count up to it) of each bucket."""
+    rows = [(float(bound) * 1e3, int(running)) for bound, running in re.findall(name + r'_bucket\{le="([^"]+)"\} (\d+)', text)]
+    return rows[-1][1], float(re.search(name + r"_sum (\S+)", text).group(1)) * 1e3, rows
+
+
+def report_router(network, before):
+    """What the router itself took of the requests since `before`; returns what to pass next time."""
     text = network.request("GET", "/metrics")[2]
-    rows = re.findall(r'cortensor_router_overhead_seconds_bucket\{[^}]*le="([^"]+)"\} (\d+)', text)
-    total = float(re.search(r"cortensor_router_overhead_seconds_sum\S* (\S+)", text).group(1))
-    count = int(rows[-1][1])
-    median = next(bound for bound, running in rows if int(running) * 2 >= count)
-    return float(median) * 1e3, total / count * 1e3, count
+    now = {}
+    for name, words in (("overhead", "a request waited for the router"), ("work", "the router worked for a request")):
+        count, total, rows = now[name] = histogram(text, f"cortensor_router_{name}_seconds")
+        old_count, old_total, old_rows = before.get(name, (0, 0, [(bound, 0) for bound, _ in rows]))
+        median = next(bound for (bound, running), (_, old) in zip(rows, old_rows) if (running - old) * 2 >= count - old_count)
+        print(f"{words}: median at most {median:.2f} ms, mean {(total - old_total) / (count - old_count):.3f} ms, "
+              f"{count - old_count} requests")
+    return now
 
 
 def main():
@@ -35,13 +44,14 @@ def main():
         network.add("validator", "validator", options=["--slots", "16"])
         session = network.open_session("full")
         network.stream(chat(PROMPT, session, max_tokens=8))
+        seen = {}
 
         begin = time.monotonic()
         for _ in range(50):
             network.stream(chat(PROMPT, session, max_tokens=32))
         alone = (time.monotonic() - begin) / 50
         print(f"one stream at a time: {alone * 1e3:.1f} ms for 32 tokens, checked")
-        print("router overhead a request: median at most {:.2f} ms, mean {:.3f} ms over {} requests".format(*overhead(network)))
+        seen = report_router(network, seen)
 
         begin = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(200) as pool:
@@ -51,7 +61,7 @@ def main():
         verdicts = [proof_of(events)["verdict"] for events in answers]
         print(f"200 concurrent streams: {verdicts.count('VALID')} VALID of {len(verdicts)}, {seconds:.1f} s, "
               f"{200 * 32 / seconds:.0f} tokens/s, checked")
-        print("router overhead a request: median at most {:.2f} ms, mean {:.3f} ms over {} requests".format(*overhead(network)))
+        report_router(network, seen)
         processes = {"router": network.router, **{node.name: node for node in network.nodes}}
         sizes = {name: resident_mb(node.process.pid) for name, node in processes.items()}
         print("memory:", ", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items()), f"sum {sum(sizes.values()):.0f} MB")

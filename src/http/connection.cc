@@ -277,7 +277,7 @@ void Connection::abandon(Exchange& exchange) {
 void Connection::schedule_flush() {
   if (flush_scheduled_) return;
   flush_scheduled_ = true;
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(server_->executor.context(), [self = shared_from_this()] {
     self->flush_scheduled_ = false;
     self->flush();
   });

@@ -116,8 +116,9 @@ struct Task {
   ledger::Price price;
   Credits reserved;
   std::vector<std::unique_ptr<Choice>> choices;
-  bool settling = false;          // all choices are closed and the ledger has been asked to pay
-  Clock::duration router_time{};  // spent in the router itself, without the model
+  bool settling = false;           // all choices are closed and the ledger has been asked to pay
+  Clock::duration router_time{};   // spent in the router itself
+  Clock::duration beside_model{};  // of it, while the miner computed the next token
 };
 
 }  // namespace cortensor::router

@@ -250,9 +250,12 @@ void TaskTable::on_settled(const TaskId& id, Settled& settled, const Status& boo
     context_.receipts.add(ended->spec.account, std::move(receipt));
   if (ended->listener) ended->listener->on_done(settled.result);
   const Clock::duration spent = ended->router_time + (context_.executor.now() - began);
-  metrics::histogram("cortensor_router_overhead_seconds",
-                     "Time a request spends in the router, without the model and the ledger's disk")
+  metrics::histogram("cortensor_router_work_seconds",
+                     "Time the router works for a request, without the ledger's disk")
       .observe_seconds(std::chrono::duration<double>(spent).count());
+  metrics::histogram("cortensor_router_overhead_seconds",
+                     "The part of it that the request waits for: no model works for it meanwhile")
+      .observe_seconds(std::chrono::duration<double>(spent - ended->beside_model).count());
   metrics::counter("cortensor_router_tasks_total", "Tasks by their end", "end=\"done\"").add();
   pump();
 }

@@ -181,7 +181,9 @@ void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) 
     promote(*at->task, *at->choice);
   else if (at->choice->lead() == at->attempt)
     deliver(*at->task, *at->choice);
-  at->task->router_time += context_.executor.now() - began;
+  const Clock::duration spent = context_.executor.now() - began;
+  at->task->router_time += spent;
+  if (!at->attempt->ended()) at->task->beside_model += spent;
 }
 
 void TaskTable::deliver(Task& task, Choice& choice) {

@@ -407,6 +407,7 @@ TEST_F(ApiTest, TheRestCanBeLookedAt) {
   const auto metrics = client.request({"GET", base_ + "/metrics", {}, ""});
   ASSERT_TRUE(metrics);
   EXPECT_THAT(metrics->body, HasSubstr("cortensor_router_overhead_seconds_count"));
+  EXPECT_THAT(metrics->body, HasSubstr("cortensor_router_work_seconds_count"));
 }
 
 }  // namespace
