@@ -132,9 +132,9 @@ class GgufFile {
   std::unordered_map<std::string_view, std::size_t> tensor_index_;
 };
 
-// Every weight and every scale is finite. Reads the whole tensor.
+// Every weight and every scale is finite; the error names tensor, row and place. Reads the whole tensor.
 Status check_weights(const TensorInfo& tensor);
-Status check_weights(const GgufFile& file, const Progress& progress = {});
+Status check_weights(const GgufFile& file);  // all of them
 
 // SHA-256 of the whole file: the identity of a model's weights.
 Digest weights_digest(const GgufFile& file, const Progress& progress = {});

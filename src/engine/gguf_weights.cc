@@ -116,19 +116,16 @@ Status check_weights(const TensorInfo& tensor) {
       break;
   }
   if (bad == tensor.data.size() / shape.bytes) return ok();
-  return fail(ErrorKind::corrupt, "tensor " + std::string(tensor.name) + ": expected finite " +
-                                      (shape.elements > 1 ? "scales, block " : "weights, element ") +
-                                      std::to_string(bad) + " is not");
+  const std::size_t in_row = tensor.cols() / shape.elements;
+  return fail(ErrorKind::corrupt, "tensor " + std::string(tensor.name) + ": expected finite weights, row " +
+                                      std::to_string(bad / in_row) +
+                                      (shape.elements > 1 ? " block " : " column ") +
+                                      std::to_string(bad % in_row) + " holds an infinity or a NaN");
 }
 
-Status check_weights(const GgufFile& file, const Progress& progress) {
-  std::uint64_t done = 0, total = 0;
-  for (const TensorInfo& tensor : file.tensors()) total += tensor.data.size();
-  for (const TensorInfo& tensor : file.tensors()) {
+Status check_weights(const GgufFile& file) {
+  for (const TensorInfo& tensor : file.tensors())
     if (auto status = check_weights(tensor); !status) return status;
-    done += tensor.data.size();
-    if (progress) progress(done, total);
-  }
   return ok();
 }
 

@@ -54,7 +54,11 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
                                  [&](double fraction) {
                                    if (progress) progress(0.4 + 0.6 * fraction, "loading the weights");
                                  });
-  if (!forward) return std::move(forward).error_context(path);
+  if (!forward) {
+    // A backend does not know the names of tensors; which weight it refused is looked for only now.
+    if (Status weights = check_weights(*file); !weights) return std::move(weights).error_context(path);
+    return std::move(forward).error_context(path);
+  }
 
   LocalEngine::Parts parts{std::move(*file),
                            std::move(*model),

@@ -95,10 +95,11 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
       arith::widen_row(tensor.type, tensor.data.data() + at * size, weights);
       const bool representable = type == TensorType::q8_0 ? quantise_blocks<arith::BlockQ8>(weights, blocks)
                                                           : quantise_blocks<arith::BlockQ4>(weights, blocks);
-      if (!representable)
-        return fail(ErrorKind::corrupt,
-                    in + ": tensor " + std::string(tensor.name) +
-                        ": expected weights that are finite and fit a 16-bit scale, one does not");
+      if (!representable) {
+        if (auto status = check_weights(tensor); !status) return std::move(status).error_context(in);
+        return fail(ErrorKind::corrupt, in + ": tensor " + std::string(tensor.name) +
+                                            ": expected weights that fit a 16-bit scale, one does not");
+      }
       if (auto status = writer.write(blocks); !status) return status.error();
       at += weights.size();
       done += weights.size() * size;

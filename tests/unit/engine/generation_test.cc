@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "arith/llama_reference.h"
 #include "engine/gguf_file.h"
@@ -14,9 +16,12 @@
 #include "engine/tokenizer.h"
 #include "engine/transcript.h"
 #include "engine_fixture.h"
+#include "temporary_folder.h"
 
 namespace cortensor::engine {
 namespace {
+
+using testing::HasSubstr;
 
 const ModelFile& model_file() {
   static const ModelFile file({.type = TensorType::q8_0});
@@ -239,6 +244,26 @@ TEST(Generation, EndsEverySequenceAtShutdown) {
   const Answer answer = pending.wait();
   ASSERT_TRUE(answer.error);
   EXPECT_EQ(answer.error->kind, ErrorKind::cancelled);
+}
+
+TEST(Engine, NamesTheWeightThatIsNoNumber) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path("broken.gguf");
+  std::filesystem::copy_file(model_file().path(), path);
+  {
+    const auto file = GgufFile::open(path);
+    const TensorInfo* tensor = file->find_tensor("blk.1.ffn_down.weight");
+    const auto row_bytes = tensor->cols() / 32 * 34;
+    const auto at = tensor->data.data() - file->bytes().data() + 5 * row_bytes + 34;
+    std::fstream patch(path, std::ios::in | std::ios::out | std::ios::binary);
+    patch.seekp(static_cast<std::streamoff>(at));
+    patch.write("\xff\x7f", 2);
+  }
+  const auto engine = Engine::load(path, options());
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().kind, ErrorKind::corrupt);
+  EXPECT_THAT(engine.error().message,
+              HasSubstr("tensor blk.1.ffn_down.weight: expected finite weights, row 5 block 1"));
 }
 
 TEST(Engine, KnowsItsModel) {

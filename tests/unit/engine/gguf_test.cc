@@ -253,9 +253,9 @@ const BrokenFile kBroken[] = {
 INSTANTIATE_TEST_SUITE_P(All, GgufBroken, ::testing::ValuesIn(kBroken),
                          [](const auto& broken) { return broken.param.name; });
 
-Bytes one_tensor(TensorType type, std::uint64_t elements, const Bytes& data) {
+Bytes three_rows(TensorType type, std::uint64_t elements, const Bytes& data) {
   GgufWriter writer;
-  writer.add_tensor("t", std::vector{elements}, type);
+  writer.add_tensor("t", std::vector{elements / 3, std::uint64_t{3}}, type);
   const std::vector<ByteView> views{data};
   return writer.to_bytes(views);
 }
@@ -269,20 +269,20 @@ TEST(GgufWeights, WhatIsNotFiniteIsFoundInEveryType) {
     std::string message;
   };
   const Case cases[] = {
-      {TensorType::f32, 600, 2400, 2399, 0x7f, 0x7e, "element 599"},
-      {TensorType::f16, 600, 1200, 1199, 0xfc, 0xfb, "element 599"},
-      {TensorType::bf16, 600, 1200, 1199, 0xff, 0xfe, "element 599"},
-      {TensorType::q8_0, 64, 68, 35, 0x7c, 0x7b, "block 1"},
-      {TensorType::q4_0, 64, 36, 19, 0x7e, 0x7b, "block 1"},
+      {TensorType::f32, 600, 2400, 2399, 0x7f, 0x7e, "row 2 column 199"},
+      {TensorType::f16, 600, 1200, 1199, 0xfc, 0xfb, "row 2 column 199"},
+      {TensorType::bf16, 600, 1200, 1199, 0xff, 0xfe, "row 2 column 199"},
+      {TensorType::q8_0, 192, 204, 171, 0x7c, 0x7b, "row 2 block 1"},
+      {TensorType::q4_0, 192, 108, 91, 0x7e, 0x7b, "row 2 block 1"},
   };
   for (const Case& c : cases) {
     Bytes data(c.bytes, 0);
     data[c.at - 1] = 0x80;  // completes the exponent of F32 and BF16
     data[c.at] = c.largest;
-    Bytes bytes = one_tensor(c.type, c.elements, data);
+    Bytes bytes = three_rows(c.type, c.elements, data);
     EXPECT_TRUE(check_weights(*GgufFile::parse(bytes))) << to_string(c.type);
     data[c.at] = c.infinite;
-    bytes = one_tensor(c.type, c.elements, data);
+    bytes = three_rows(c.type, c.elements, data);
     const auto status = check_weights(*GgufFile::parse(bytes));
     ASSERT_FALSE(status) << to_string(c.type);
     EXPECT_EQ(status.error().kind, ErrorKind::corrupt);
