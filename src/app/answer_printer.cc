@@ -9,13 +9,17 @@
 #include "base/units.h"
 
 namespace cortensor::app {
+namespace {
 
-std::function<void(std::string_view)> print_as_it_comes() {
-  return [](std::string_view received) {
-    const std::string text = printable(received);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  };
+// Of receipt ids, which name files here: nothing that could lead out of the folder.
+constexpr std::string_view kIdCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+}  // namespace
+
+void print_as_it_comes(std::string_view received) {
+  const std::string text = printable(received);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
 }
 
 void print_proof(const client::ChatOutcome& outcome) {
@@ -24,12 +28,16 @@ void print_proof(const client::ChatOutcome& outcome) {
                        : outcome.verdict == "VALID"   ? "\x1b[32m"
                        : outcome.verdict == "INVALID" ? "\x1b[31m"
                                                       : "\x1b[33m";
-  std::printf("%s%s%s  %lld prompt and %lld answer tokens, %s credits\n", colour, outcome.verdict.c_str(),
-              colours ? "\x1b[0m" : "", static_cast<long long>(outcome.prompt_tokens),
+  std::printf("%s%s%s  %lld prompt and %lld answer tokens, %s credits\n", colour,
+              printable_line(outcome.verdict).c_str(), colours ? "\x1b[0m" : "",
+              static_cast<long long>(outcome.prompt_tokens),
               static_cast<long long>(outcome.completion_tokens), to_string(Credits{outcome.cost}).c_str());
 }
 
 Result<std::string> save_receipt(client::ApiClient& api, const std::string& id, const std::string& folder) {
+  if (id.empty() || id.find_first_not_of(kIdCharacters) != std::string::npos)
+    return fail(ErrorKind::corrupt,
+                "the router's receipt id '" + id + "' is not made of letters, digits, _ and -");
   const auto json = api.receipt(id);
   if (!json) return json.error();
   std::error_code error;

@@ -1,7 +1,6 @@
 // Shows a streamed answer and its proof in a terminal.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -10,7 +9,7 @@
 namespace cortensor::app {
 
 // Writes text to standard output as it comes.
-std::function<void(std::string_view)> print_as_it_comes();
+void print_as_it_comes(std::string_view text);
 
 // One line: verdict, tokens, cost, receipts.
 void print_proof(const client::ChatOutcome& outcome);

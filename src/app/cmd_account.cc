@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "app/command.h"
+#include "app/number_option.h"
+#include "app/printable.h"
 #include "app/subcommands.h"
 #include "ledger/sqlite_ledger.h"
 
@@ -36,23 +38,20 @@ Result<ledger::Account> named(ledger::Ledger& book, const std::string& name) {
 Result<Exit> create(const Options& options) {
   auto book = open_ledger(options.data);
   if (!book) return book.error();
-  Credits credits{};
+  Credits amount{};
   if (!options.credits.empty()) {
     const auto parsed = parse_credits(options.credits);
     if (!parsed) return parsed.error();
-    credits = *parsed;
-    if (credits.micro < 0)
-      return fail(ErrorKind::invalid_input, "--credits: expected 0 or more, found " + options.credits);
+    amount = *parsed;
   }
   const auto account = (*book)->create_account(options.name, now());
   if (!account) return account.error();
-  if (credits.micro > 0)
-    if (const auto balance = (*book)->deposit(*account, credits, "opening " + account->value, now());
-        !balance)
+  if (amount.micro > 0)
+    if (const auto balance = (*book)->deposit(*account, amount, "opening " + account->value, now()); !balance)
       return balance.error();
   const auto key = (*book)->create_api_key(*account, "first", now());
   if (!key) return key.error();
-  std::printf("account  %s\ncredits  %s\nkey      %s\n", account->value.c_str(), to_string(credits).c_str(),
+  std::printf("account  %s\ncredits  %s\nkey      %s\n", account->value.c_str(), to_string(amount).c_str(),
               key->secret.c_str());
   return Exit::success;
 }
@@ -62,9 +61,9 @@ Result<Exit> deposit(const Options& options) {
   if (!book) return book.error();
   const auto account = named(**book, options.account);
   if (!account) return account.error();
-  const auto credits = parse_credits(options.credits);
-  if (!credits) return credits.error();
-  const auto balance = (*book)->deposit(account->id, *credits, options.reference, now());
+  const auto amount = parse_credits(options.credits);
+  if (!amount) return amount.error();
+  const auto balance = (*book)->deposit(account->id, *amount, options.reference, now());
   if (!balance) return balance.error();
   std::printf("balance  %s\n", to_string(*balance).c_str());
   return Exit::success;
@@ -88,7 +87,7 @@ Result<Exit> list(const Options& options) {
   if (!accounts) return accounts.error();
   std::printf("%-28s %-20s %16s\n", "account", "name", "credits");
   for (const ledger::Account& account : *accounts)
-    std::printf("%-28s %-20s %16s\n", account.id.value.c_str(), account.name.c_str(),
+    std::printf("%-28s %-20s %16s\n", account.id.value.c_str(), printable_line(account.name).c_str(),
                 to_string(account.balance).c_str());
   const auto nodes = (*book)->list_nodes();
   if (!nodes) return nodes.error();
@@ -121,16 +120,20 @@ void add_account(CLI::App& root) {
   command->add_option("--data", options->data, "the router's data folder")->required();
   examples(command,
            "  cortensor account --data local/router create alice --credits 5\n"
+           "  cortensor account --data local/router deposit alice 2.5 --reference payment-17\n"
+           "  cortensor account --data local/router key alice --label laptop\n"
+           "  cortensor account --data local/router list\n"
            "  cortensor account --data local/router audit");
 
   CLI::App* make = command->add_subcommand("create", "Open an account with a first API key");
   make->add_option("NAME", options->name)->required();
-  make->add_option("--credits", options->credits, "to begin with, for example 5 or 0.25");
+  make->add_option("--credits", options->credits, "to begin with, for example 5 or 0.25")
+      ->transform(credit_amount(0));
   run_with(make, [options] { return create(*options); });
 
   CLI::App* pay = command->add_subcommand("deposit", "Add credits to an account");
   pay->add_option("ACCOUNT", options->account, "name or acct_…")->required();
-  pay->add_option("CREDITS", options->credits)->required();
+  pay->add_option("CREDITS", options->credits)->required()->transform(credit_amount(1));
   pay->add_option("--reference", options->reference, "of the payment behind it; the same one is booked once")
       ->required();
   run_with(pay, [options] { return deposit(*options); });

@@ -1,9 +1,14 @@
 // cortensor chat: talk to a model through a router; every answer comes with its verdict.
 #include <cstdio>
 #include <iostream>
+#include <limits>
 
 #include "app/answer_printer.h"
 #include "app/command.h"
+#include "app/ctrl_c.h"
+#include "app/line_editor.h"
+#include "app/number_option.h"
+#include "app/printable.h"
 #include "app/progress.h"
 #include "app/remote.h"
 #include "app/subcommands.h"
@@ -18,12 +23,26 @@ struct Options {
   double temperature = 0.7;
 };
 
-// One question, one answer, one proof.
-Result<Exit> ask(client::ApiClient& api, Options& options, const std::string& question) {
+// One question, one answer, one proof. With a CtrlC, pressing it ends the answer and not the program.
+Result<Exit> ask(Options& options, const std::string& question, const CtrlC* ctrl_c = nullptr) {
+  const auto api = connect(options.remote);
+  if (!api) return api.error();
+  std::optional<CtrlCWatch> watch;
+  if (ctrl_c != nullptr) watch.emplace(*ctrl_c, [&] { (*api)->cancel(); });
+
   auto& messages = options.request.messages;
   messages.push_back({"user", question});
-  const auto outcome = api.chat(options.request, print_as_it_comes());
+  std::string so_far;
+  const auto outcome = (*api)->chat(options.request, [&](std::string_view text) {
+    so_far += text;
+    print_as_it_comes(text);
+  });
   std::puts("");
+  if (!outcome && outcome.error().kind == ErrorKind::cancelled && !so_far.empty()) {
+    messages.push_back({"assistant", so_far});  // both have seen it
+    std::puts("stopped: neither checked nor charged");
+    return Exit::interrupted;
+  }
   if (!outcome) {
     messages.pop_back();
     return outcome.error();
@@ -32,33 +51,48 @@ Result<Exit> ask(client::ApiClient& api, Options& options, const std::string& qu
   print_proof(*outcome);
   if (!options.receipts.empty())
     for (const std::string& id : outcome->receipts) {
-      const auto path = save_receipt(api, id, options.receipts);
+      const auto path = save_receipt(**api, id, options.receipts);
       if (!path) return path.error();
       std::printf("receipt  %s\n", path->c_str());
     }
   return outcome->verdict == "INVALID" ? Exit::not_valid : Exit::success;
 }
 
+void ask_and_go_on(Options& options, const std::string& question, const CtrlC* ctrl_c = nullptr) {
+  if (question.find_first_not_of(" \n") == std::string::npos) return;
+  if (const auto answer = ask(options, question, ctrl_c); !answer)
+    std::fprintf(stderr, "cortensor: %s\n", printable_line(answer.error().message).c_str());
+}
+
+void converse_at_terminal(Options& options) {
+  std::printf("%s. Ctrl-C stops an answer, Ctrl-D ends the conversation.\n",
+              printable_line(options.request.model).c_str());
+  CtrlC ctrl_c;
+  LineEditor editor(ctrl_c);
+  while (const auto line = editor.read()) ask_and_go_on(options, *line, &ctrl_c);
+  std::puts("");
+}
+
 Result<Exit> chat(Options& options) {
-  auto api = connect(options.remote);
   options.request.temperature = options.temperature;
   if (options.request.model.empty()) {
-    const auto models = api.models();
+    const auto api = connect(options.remote);
+    if (!api) return api.error();
+    const auto models = (*api)->models();
     if (!models) return models.error();
     if (models->empty()) return fail(ErrorKind::not_found, "the router serves no model");
     options.request.model = models->front().id;
   }
-  if (!options.message.empty()) return ask(api, options, options.message);
-
-  const bool terminal = standard_output_is_terminal();
-  if (terminal) std::printf("%s. Ctrl-D ends the conversation.\n", options.request.model.c_str());
-  std::string line;
-  while (terminal && std::fputs("> ", stdout), std::fflush(stdout), std::getline(std::cin, line)) {
-    if (line.empty()) continue;
-    if (const auto answer = ask(api, options, line); !answer)
-      std::fprintf(stderr, "cortensor: %s\n", answer.error().message.c_str());
+  if (!options.message.empty()) return ask(options, options.message);
+  if (can_edit_lines()) {
+    converse_at_terminal(options);
+    return Exit::success;
   }
-  if (terminal) std::puts("");
+  const bool prompts = standard_output_is_terminal();
+  std::string line;
+  while (prompts && std::fputs("> ", stdout), std::fflush(stdout), std::getline(std::cin, line))
+    ask_and_go_on(options, line);
+  if (prompts) std::puts("");
   return Exit::success;
 }
 
@@ -72,10 +106,15 @@ void add_chat(CLI::App& root) {
   command->add_option("-m,--model", options->request.model, "by default the router's first");
   command->add_option("--session", options->request.session,
                       "a session opened before; by default one is opened for you");
-  command->add_option("--temperature", options->temperature, "0 is greedy")->capture_default_str();
-  command->add_option("--seed", options->request.seed, "same seed, same answer");
-  command->add_option("-n,--max-tokens", options->request.max_tokens,
-                      "tokens at most; 0 is the router's default");
+  command->add_option("--temperature", options->temperature, "0 is greedy")
+      ->capture_default_str()
+      ->transform(temperature());
+  command->add_option("--seed", options->request.seed, "same seed, same answer")
+      ->transform(whole(0, std::numeric_limits<std::uint64_t>::max()));
+  command
+      ->add_option("-n,--max-tokens", options->request.max_tokens,
+                   "tokens at most; 0 is the router's default")
+      ->transform(whole(0, 1 << 20));
   command->add_option("--receipts", options->receipts, "folder to save receipts in");
   examples(command,
            "  cortensor chat\n"

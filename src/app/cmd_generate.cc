@@ -5,8 +5,10 @@
 #include <future>
 #include <limits>
 
+#include "app/answer_printer.h"
 #include "app/command.h"
 #include "app/model_path.h"
+#include "app/number_option.h"
 #include "app/subcommands.h"
 #include "base/hex.h"
 #include "engine/chat_template.h"
@@ -70,9 +72,7 @@ Result<Exit> generate(const Options& options) {
   std::promise<Result<Digest>> finished;
   engine::Callbacks callbacks;
   callbacks.on_step = [&](std::size_t, const Step& step, std::optional<double>) {
-    const auto piece = text.feed(step.token);
-    std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
-    std::fflush(stdout);
+    print_as_it_comes(text.feed(step.token).text);
   };
   callbacks.on_finish = [&](FinishReason, const Digest& root) { finished.set_value(root); };
   callbacks.on_error = [&](const Error& error) { finished.set_value(error); };
@@ -100,29 +100,35 @@ void add_generate(CLI::App& root) {
   command->add_flag("--chat", options->chat, "wrap the prompt in the model's chat template");
   command->add_option("-n,--max-tokens", options->max_tokens, "tokens at most")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--temperature", options->sampling.temperature, "0 is greedy")->capture_default_str();
+      ->transform(whole(1, 1 << 20));
+  command->add_option("--temperature", options->sampling.temperature, "0 is greedy")
+      ->capture_default_str()
+      ->transform(temperature());
   command->add_option("--top-p", options->sampling.top_p, "smallest set of tokens with this probability")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(decimal("above 0, at most 1", [](double x) { return x > 0 && x <= 1; }));
   command->add_option("--top-k", options->sampling.top_k, "this many tokens; 0 is all")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(whole(0, std::numeric_limits<std::uint32_t>::max()));
   command
       ->add_option("--min-p", options->sampling.min_p, "tokens at least this likely, relative to the first")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(decimal("from 0 to below 1", [](double x) { return x >= 0 && x < 1; }));
   command->add_option("--seed", options->sampling.seed, "same seed, same answer, on every machine")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(whole(0, std::numeric_limits<std::uint64_t>::max()));
   command->add_option("--stop", options->stop, "end before this text; may be repeated");
   command->add_option("--isa", options->isa,
                       "force scalar, avx2 or avx512; by default the best there is (or CORTENSOR_ISA)");
   command->add_option("--threads", options->threads, "0 is one per processor")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+      ->transform(thread_count());
   command->add_flag("--digest", options->digest, "print the transcript's root as the last line");
-  examples(
-      command,
-      "  cortensor generate --chat --prompt 'Tell me a story about a brave rabbit.'\n"
-      "  cortensor generate --prompt 'Once upon a time' --temperature 0.8 --seed 7 --digest\n"
-      "  cortensor generate --prompt 'Once upon a time' --isa scalar --threads 1 --digest   # the same root");
+  examples(command,
+           "  cortensor generate --chat --prompt 'Tell me a story about a brave rabbit.'\n"
+           "  cortensor generate --prompt 'Once upon a time' --temperature 0.8 --seed 7 --digest\n"
+           "  cortensor generate --prompt 'Once upon a time' --temperature 0.8 --seed 7 --digest --isa "
+           "scalar  # the same root");
   run_with(command, [options] { return generate(*options); });
 }
 

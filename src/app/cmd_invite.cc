@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "app/command.h"
+#include "app/number_option.h"
+#include "app/secret_file.h"
 #include "app/subcommands.h"
 #include "crypto/ed25519.h"
 #include "ledger/sqlite_ledger.h"
@@ -13,7 +15,7 @@ namespace cortensor::app {
 namespace {
 
 struct Options {
-  std::string data, role = "miner", address;
+  std::string data, role = "miner", address, token_file;
   std::uint32_t uses = 1, days = 7;
 };
 
@@ -34,7 +36,10 @@ Result<Exit> invite(const Options& options) {
   const auto token =
       (*book)->create_join_token(role, now + std::chrono::days(options.days), options.uses, now);
   if (!token) return token.error();
-  link->token = *token;
+  if (options.token_file.empty())
+    link->token = *token;
+  else if (Status written = write_secret(options.token_file, *token); !written)
+    return std::move(written).error_context("--token-file");
   std::printf("%s\n", to_string(*link).c_str());
   return Exit::success;
 }
@@ -49,14 +54,17 @@ void add_invite(CLI::App& root) {
   command->add_option("--role", options->role)
       ->check(CLI::IsMember({"miner", "validator"}))
       ->capture_default_str();
+  command->add_option("--token-file", options->token_file,
+                      "write the token there instead of into the link, for --join-token-file");
   command->add_option("--uses", options->uses, "how many nodes may join with it")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
+      ->transform(whole(1, 1'000'000));
   command->add_option("--days", options->days, "until it expires")
       ->capture_default_str()
-      ->check(CLI::Range(1, 3650));
+      ->transform(whole(1, 3650));
   examples(
       command,
+      "  cortensor invite --data local/router --address 127.0.0.1:7601 --role miner --token-file token\n"
       "  cortensor invite --data /var/lib/cortensor --address router.example:7601 --role miner --uses 10");
   run_with(command, [options] { return invite(*options); });
 }

@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "app/node_command.h"
+#include "app/number_option.h"
 #include "app/subcommands.h"
 
 namespace cortensor::app {
@@ -19,20 +20,28 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
   const std::string name(to_string(role));
   CLI::App* command = root.add_subcommand(name, help);
   command->add_option("--join", options->join, "join link that the router's operator gave you")->required();
+  command->add_option("--join-token-file", options->join_token_file,
+                      "file with the link's token, which is then no part of the link");
+  // Never an argument: every user of the machine can read those.
+  if (const char* token = std::getenv("CORTENSOR_JOIN_TOKEN")) options->join_token = token;
   command->add_option("-m,--model", options->models, "model file, PATH or ID=PATH; may be repeated")
       ->required();
   command->add_option("--key", options->key_path, "this node's identity; made on first use")
       ->capture_default_str();
   command->add_option("--threads", options->threads, "0 is one per processor")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
-  command->add_option("--slots", options->slots, slots_help)
-      ->capture_default_str()
-      ->check(CLI::Range(1, 256));
+      ->transform(thread_count());
+  command->add_option("--slots", options->slots, slots_help)->capture_default_str()->transform(whole(1, 256));
   command->add_option("--isa", options->isa, "force scalar, avx2 or avx512");
-  examples(command,
-           "  cortensor " + name +
-               " --join 'cortensor://router.example:7601/KEY?token=TOKEN' --model llama-tales-26m.q8_0.gguf");
+  examples(
+      command,
+      "  cortensor " + name +
+          " --join cortensor://router.example:7601/KEY --join-token-file token --model "
+          "llama-tales-26m.q8_0.gguf\n"
+          "  cortensor " +
+          name +
+          " --join cortensor://router.example:7601/KEY --model llama-tales-26m.q8_0.gguf  # joined before\n"
+          "The token may also be in CORTENSOR_JOIN_TOKEN.");
   run_with(command, [options] { return run_node(*options); });
 }
 

@@ -19,7 +19,7 @@ void add_quantize(CLI::App& root) {
   command->add_option("TYPE", options->type, "q8_0 or q4_0")
       ->required()
       ->check(CLI::IsMember({"q8_0", "q4_0"}));
-  examples(command, "  cortensor quantize llama.f16.gguf llama.q8_0.gguf q8_0");
+  examples(command, "  cortensor quantize models/llama-tales-26m.f16.gguf tales.q4_0.gguf q4_0");
   run_with(command, [options]() -> Result<Exit> {
     ProgressBar bar("Quantising");
     const auto report =

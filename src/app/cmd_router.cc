@@ -4,6 +4,7 @@
 
 #include "app/command.h"
 #include "app/model_path.h"
+#include "app/number_option.h"
 #include "app/subcommands.h"
 #include "base/log.h"
 #include "http/asio_executor.h"
@@ -86,13 +87,17 @@ void add_router(CLI::App& root) {
                       "PEM file: serve clients over HTTPS");
   command->add_option("--tls-key", options->router.tls_key, "PEM file of the certificate's key");
   auto* prompt =
-      command->add_option("--prompt-price", options->prompt_price, "credits per million prompt tokens");
-  auto* completion = command->add_option("--completion-price", options->completion_price,
-                                         "credits per million answer tokens");
+      command->add_option("--prompt-price", options->prompt_price, "credits per million prompt tokens")
+          ->transform(credit_amount(0));
+  auto* completion =
+      command
+          ->add_option("--completion-price", options->completion_price, "credits per million answer tokens")
+          ->transform(credit_amount(0));
   prompt->needs(completion);
   completion->needs(prompt);
   command->add_option("--grace", options->grace_seconds, "seconds for open answers when told to stop")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(whole(0, 3600));
   examples(
       command,
       "  cortensor router --data local/router --model models/llama-tales-26m.q8_0.gguf\n"

@@ -7,6 +7,8 @@
 #include "app/command.h"
 #include "app/local_network.h"
 #include "app/model_path.h"
+#include "app/number_option.h"
+#include "app/printable.h"
 #include "app/progress.h"
 #include "app/subcommands.h"
 #include "base/units.h"
@@ -48,8 +50,8 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   auto session = api.create_session(wanted);
   if (!session) return std::move(session).error_context("opening a session");
   say("1  A paid session");
-  std::printf("%s: %s credits set aside for %s, every answer checked\n", session->id.c_str(),
-              to_string(Credits{session->hold}).c_str(), session->model.c_str());
+  std::printf("%s: %s credits set aside for %s, every answer checked\n", printable_line(session->id).c_str(),
+              to_string(Credits{session->hold}).c_str(), printable_line(session->model).c_str());
 
   say("2  A prompt, answered by a miner");
   std::printf("> %s\n\n", options.demo.c_str());
@@ -58,7 +60,7 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   request.session = session->id;
   request.messages = {{"user", options.demo}};
   request.temperature = 0.7;
-  const auto outcome = api.chat(request, print_as_it_comes());
+  const auto outcome = api.chat(request, print_as_it_comes);
   std::puts("");
   if (!outcome) return outcome.error();
 
@@ -69,9 +71,11 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   if (!receipt) return receipt.error();
 
   say("4  The receipt, verified offline");
-  std::printf("$ cortensor verify %s --model %s\n", receipt->c_str(), model->path.c_str());
+  std::printf("$ cortensor verify %s --model %s --router %s\n", receipt->c_str(), model->path.c_str(),
+              network.router().value.c_str());
   std::fflush(stdout);
-  auto verify = Process::start("verify", {"verify", *receipt, "--model", model->path}, "");
+  auto verify = Process::start(
+      "verify", {"verify", *receipt, "--model", model->path, "--router", network.router().value}, "");
   if (!verify) return verify.error();
   const int code = verify->wait();
 
@@ -89,7 +93,7 @@ void invite(const LocalNetwork& network, const Options& options) {
   std::printf("logs     %s\n", network.log_folder().c_str());
   say("Try next");
   std::string url = network.url() == "http://127.0.0.1:7600" ? "" : " --url " + network.url();
-  if (options.network.data != "local") url += " --key " + network.api_key();
+  if (options.network.data != "local") url += " --key-file " + options.network.data + "/api_key";
   std::printf("./cortensor chat%s\n", url.c_str());
   std::printf("./cortensor session%s list\n", url.c_str());
   std::printf(
@@ -97,7 +101,8 @@ void invite(const LocalNetwork& network, const Options& options) {
       "  -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"What is a castle?\"}]}'\n",
       network.url().c_str(), network.api_key().c_str(),
       parse_model(options.network.models.front())->id.c_str());
-  std::printf("./cortensor miner --join '%s' --model %s   # one more miner\n", network.join_link().c_str(),
+  std::printf("CORTENSOR_JOIN_TOKEN=%s \\\n  ./cortensor miner --join %s --model %s   # one more miner\n",
+              network.miner_token().c_str(), network.join_link().c_str(),
               options.network.models.front().c_str());
   std::printf("\nCtrl-C ends it.\n");
   std::fflush(stdout);
@@ -145,10 +150,13 @@ void add_up(CLI::App& root) {
   command->add_option("--data", options->network.data, "keys, ledger, logs, receipts")->capture_default_str();
   command->add_option("-m,--model", options->network.models,
                       "model file, PATH or ID=PATH; by default the one that comes along");
-  command->add_option("--miners", options->network.miners)->capture_default_str()->check(CLI::Range(1, 64));
+  command->add_option("--miners", options->network.miners)->capture_default_str()->transform(whole(1, 64));
   command->add_option("--api-port", options->network.api_port, "the first free port from here on")
-      ->capture_default_str();
-  command->add_option("--node-port", options->network.node_port, "likewise")->capture_default_str();
+      ->capture_default_str()
+      ->transform(whole(1, 65535));
+  command->add_option("--node-port", options->network.node_port, "likewise")
+      ->capture_default_str()
+      ->transform(whole(1, 65535));
   command->add_option("--demo", options->demo, "answer this prompt and prove it");
   command->add_flag("--once", options->once, "end after the demo; exit 0 only if the verdict is VALID");
   examples(command,

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "app/printable.h"
+
 namespace cortensor::app {
 namespace {
 
@@ -16,7 +18,7 @@ Exit exit_for(ErrorKind kind) {
 void run_with(CLI::App* command, std::function<Result<Exit>()> work) {
   command->callback([work = std::move(work)] {
     const Result<Exit> result = work();
-    if (!result) std::fprintf(stderr, "cortensor: %s\n", result.error().message.c_str());
+    if (!result) std::fprintf(stderr, "cortensor: %s\n", printable_line(result.error().message).c_str());
     Exit code = result ? *result : exit_for(result.error().kind);
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
       std::fputs("cortensor: standard output: cannot be written\n", stderr);

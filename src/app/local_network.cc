@@ -1,17 +1,14 @@
 #include "app/local_network.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
+#include "app/secret_file.h"
 #include "client/api_client.h"
 #include "crypto/ed25519.h"
 #include "ledger/sqlite_ledger.h"
@@ -52,11 +49,7 @@ Result<std::uint16_t> free_port(std::uint16_t first, std::uint16_t taken) {
 // The key of an earlier run, or a new account with credits and its first key, which is then kept for the next
 // run.
 Result<std::string> open_account(ledger::Ledger& book, const fs::path& key_file, const std::string& credits) {
-  if (std::ifstream file(key_file); file) {
-    std::string key;
-    std::getline(file, key);
-    if (book.find_by_api_key(key)) return key;
-  }
+  if (const auto kept = first_line(key_file.string()); kept && book.find_by_api_key(*kept)) return *kept;
   auto account = book.find_account(kAccount);
   if (!account) {
     const auto amount = parse_credits(credits);
@@ -69,14 +62,8 @@ Result<std::string> open_account(ledger::Ledger& book, const fs::path& key_file,
   }
   const auto key = book.create_api_key(account->id, "local", now());
   if (!key) return key.error();
-  const int file = ::open(key_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const std::string line = key->secret + "\n";
-  const bool written =
-      file >= 0 && ::write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
-  const int error = errno;
-  if (file >= 0) ::close(file);
-  if (!written)
-    return fail(ErrorKind::unavailable, "key file " + key_file.string() + ": " + std::strerror(error));
+  if (Status written = write_secret(key_file.string(), key->secret); !written)
+    return std::move(written).error_context("key file");
   return key->secret;
 }
 
@@ -119,17 +106,13 @@ Status LocalNetwork::prepare(const LocalNetworkOptions& options) {
   if (!api_key) return api_key.error();
   api_key_ = *api_key;
 
-  const auto invite = [&](ledger::Role role) -> Result<std::string> {
+  router_ = key->node_id();
+  join_link_ = to_string(protocol::JoinLink{"127.0.0.1", node_port_, router_, ""});
+  for (const ledger::Role role : {ledger::Role::miner, ledger::Role::validator}) {
     auto token = (*book)->create_join_token(role, now() + std::chrono::hours(24), 16, now());
     if (!token) return token.error();
-    return to_string(protocol::JoinLink{"127.0.0.1", node_port_, key->node_id(), *token});
-  };
-  auto miner_link = invite(ledger::Role::miner);
-  if (!miner_link) return miner_link.error();
-  auto validator_link = invite(ledger::Role::validator);
-  if (!validator_link) return validator_link.error();
-  join_link_ = *miner_link;
-  validator_link_ = *validator_link;
+    (role == ledger::Role::miner ? miner_token_ : validator_token_) = std::move(*token);
+  }
   return ok();
 }
 
@@ -147,20 +130,25 @@ Status LocalNetwork::launch(const LocalNetworkOptions& options) {
   // One thread each: on a small machine the processes share the cores, and a stream needs one miner only.
   for (int i = 1; status && i <= options.miners; ++i) {
     const std::string name = "miner" + std::to_string(i);
-    status = start_process(
-        name, with_models({"miner", "--join", join_link_, "--key", options.data + "/" + name + ".key",
-                           "--threads", "1", "--slots", "16"}));
+    status =
+        start_process(name,
+                      with_models({"miner", "--join", join_link_, "--key", options.data + "/" + name + ".key",
+                                   "--threads", "1", "--slots", "16"}),
+                      miner_token_);
   }
   if (status)
     status = start_process("validator",
-                           with_models({"validator", "--join", validator_link_, "--key",
-                                        options.data + "/validator.key", "--threads", "1", "--slots", "4"}));
+                           with_models({"validator", "--join", join_link_, "--key",
+                                        options.data + "/validator.key", "--threads", "1", "--slots", "4"}),
+                           validator_token_);
   if (!status) return status;
   return wait_until_ready(options.miners);
 }
 
-Status LocalNetwork::start_process(const std::string& name, const std::vector<std::string>& arguments) {
-  auto process = Process::start(name, arguments, log_folder_ + "/" + name + ".log");
+Status LocalNetwork::start_process(const std::string& name, const std::vector<std::string>& arguments,
+                                   const std::string& join_token) {
+  auto process = Process::start(name, arguments, log_folder_ + "/" + name + ".log",
+                                {"CORTENSOR_JOIN_TOKEN=" + join_token});
   if (!process) return process.error();
   processes_.push_back(std::move(*process));
   return ok();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/process.h"
+#include "base/ids.h"
 #include "base/result.h"
 
 namespace cortensor::app {
@@ -30,7 +31,9 @@ class LocalNetwork {
 
   const std::string& url() const { return url_; }  // http://127.0.0.1:PORT
   const std::string& api_key() const { return api_key_; }
-  const std::string& join_link() const { return join_link_; }  // for one more miner
+  const NodeId& router() const { return router_; }
+  const std::string& join_link() const { return join_link_; }  // without a token
+  const std::string& miner_token() const { return miner_token_; }
   const std::string& log_folder() const { return log_folder_; }
 
   // The names of nodes that have ended by themselves since the last call. The network goes on without them.
@@ -42,10 +45,12 @@ class LocalNetwork {
   LocalNetwork() = default;
   Status prepare(const LocalNetworkOptions& options);
   Status launch(const LocalNetworkOptions& options);
-  Status start_process(const std::string& name, const std::vector<std::string>& arguments);
+  Status start_process(const std::string& name, const std::vector<std::string>& arguments,
+                       const std::string& join_token = {});
   Status wait_until_ready(int miners);
 
-  std::string url_, api_key_, join_link_, validator_link_, log_folder_;
+  std::string url_, api_key_, join_link_, miner_token_, validator_token_, log_folder_;
+  NodeId router_;
   std::uint16_t api_port_ = 0, node_port_ = 0;
   std::vector<Process> processes_;  // in the order started
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "app/model_path.h"
+#include "app/secret_file.h"
 #include "arith/version.h"
 #include "base/log.h"
 #include "crypto/ed25519.h"
@@ -56,11 +57,24 @@ std::vector<engine::Engine*> borrowed(const Engines& engines) {
   return out;
 }
 
-// A model takes every processor it is given for as long as it works: whoever else is at this machine, a router
-// among them, comes first. A niceness that the user has chosen stays.
+// A model takes every processor it is given for as long as it works: whoever else is at this machine, a
+// router among them, comes first. A niceness that the user has chosen stays.
 void give_way() {
   constexpr int kNiceness = 5;
   if (::getpriority(PRIO_PROCESS, 0) == 0) ::setpriority(PRIO_PROCESS, 0, kNiceness);
+}
+
+// The link, with the token from wherever it was given.
+Result<protocol::JoinLink> join_link(const NodeOptions& options) {
+  auto link = protocol::parse_join_link(options.join);
+  if (!link) return link;
+  if (!options.join_token.empty()) link->token = options.join_token;
+  if (!options.join_token_file.empty()) {
+    auto token = first_line(options.join_token_file);
+    if (!token) return std::move(token).error_context("--join-token-file");
+    link->token = std::move(*token);
+  }
+  return link;
 }
 
 }  // namespace
@@ -68,7 +82,7 @@ void give_way() {
 Result<Exit> run_node(const NodeOptions& options) {
   log::set_role(std::string(to_string(options.role)));
   give_way();  // before there are threads, which inherit it
-  const auto link = protocol::parse_join_link(options.join);
+  const auto link = join_link(options);
   if (!link) return link.error();
   if (const auto folder = std::filesystem::path(options.key_path).parent_path(); !folder.empty()) {
     std::error_code ignored;  // load_or_create says what is wrong

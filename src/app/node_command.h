@@ -11,7 +11,9 @@ namespace cortensor::app {
 
 struct NodeOptions {
   protocol::Role role = protocol::Role::miner;
-  std::string join;                 // a join link
+  std::string join;                 // a join link, with or without its token
+  std::string join_token;           // instead of the link's
+  std::string join_token_file;      // that holds the token; instead of both
   std::vector<std::string> models;  // PATH or ID=PATH
   std::string key_path;             // made on first use
   std::string isa;

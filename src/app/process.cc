@@ -20,7 +20,7 @@ int code_of(int status) {
 }  // namespace
 
 Result<Process> Process::start(const std::string& name, const std::vector<std::string>& arguments,
-                               const std::string& log_path) {
+                               const std::string& log_path, const std::vector<std::string>& environment) {
   int log = -1;
   if (!log_path.empty()) {
     log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -30,6 +30,10 @@ Result<Process> Process::start(const std::string& name, const std::vector<std::s
   std::vector<char*> argv{const_cast<char*>("cortensor")};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  std::vector<char*> envp;  // the added ones first: of two with the same name that one counts
+  for (const std::string& entry : environment) envp.push_back(const_cast<char*>(entry.c_str()));
+  for (char** entry = environ; *entry != nullptr; ++entry) envp.push_back(*entry);
+  envp.push_back(nullptr);
   const pid_t parent = ::getpid();
 
   const pid_t pid = ::fork();
@@ -41,7 +45,7 @@ Result<Process> Process::start(const std::string& name, const std::vector<std::s
       ::dup2(log, STDOUT_FILENO);
       ::dup2(log, STDERR_FILENO);
     }
-    ::execv("/proc/self/exe", argv.data());
+    ::execve("/proc/self/exe", argv.data(), envp.data());
     ::_exit(127);
   }
   if (log >= 0) ::close(log);

@@ -16,8 +16,9 @@ class Process {
  public:
   // Runs this very program with the arguments. Output goes to the end of the log file, or to our own output
   // when the path is empty. The child is in a process group of its own, so Ctrl-C reaches only the parent.
+  // `environment` ("NAME=value") is added to ours: unlike arguments, other users cannot read it.
   static Result<Process> start(const std::string& name, const std::vector<std::string>& arguments,
-                               const std::string& log_path);
+                               const std::string& log_path, const std::vector<std::string>& environment = {});
 
   const std::string& name() const { return name_; }
   pid_t pid() const { return pid_; }

@@ -1,8 +1,10 @@
-// How commands find the router they talk to: --url and --key, or CORTENSOR_URL and CORTENSOR_API_KEY, or the
-// local network's key file.
+// How commands find the router they talk to: --url or CORTENSOR_URL, and a key from --key-file,
+// CORTENSOR_API_KEY or the local network's key file. A key is never an argument: every user of the machine
+// can read those.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <string>
 
 #include "client/api_client.h"
@@ -11,12 +13,12 @@ namespace cortensor::app {
 
 struct Remote {
   std::string url = "http://127.0.0.1:7600";
-  std::string key;
+  std::string key_file;
   std::string ca_file;
 };
 
 void add_remote_options(CLI::App* command, Remote& remote);
 
-client::ApiClient connect(const Remote& remote);
+Result<std::unique_ptr<client::ApiClient>> connect(const Remote& remote);
 
 }  // namespace cortensor::app

@@ -54,6 +54,11 @@ T field(const Json& json, const char* name, T otherwise = {}) {
     return at->is_number() ? at->get<T>() : otherwise;
 }
 
+// What a terminal handed us may not be UTF-8.
+std::string text_of(const Json& body) {
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Result<Json> parse(const Result<std::string>& body) {
   if (!body) return body.error();
   Json json = Json::parse(*body, nullptr, false);
@@ -61,15 +66,36 @@ Result<Json> parse(const Result<std::string>& body) {
   return json;
 }
 
+std::optional<std::int64_t> amount(const Json& json, const char* name) {
+  const auto at = json.find(name);
+  return at != json.end() && at->is_number() ? std::optional(at->get<std::int64_t>()) : std::nullopt;
+}
+
 SessionRow session_from(const Json& json) {
   SessionRow row;
+  if (!json.is_object()) return row;
   row.id = field<std::string>(json, "id");
   row.model = field<std::string>(json, "model");
   row.state = field<std::string>(json, "state");
-  row.validation = json.contains("validation") ? field<std::string>(json["validation"], "level") : "";
+  row.label = field<std::string>(json, "label");
+  const Json none = Json::object();
+  const Json& validation = json.contains("validation") ? json["validation"] : none;
+  row.validation = field<std::string>(validation, "level");
+  row.probability = field<double>(validation, "probability");
+  row.quorum_k = field<std::uint32_t>(validation, "k");
+  row.quorum_n = field<std::uint32_t>(validation, "n");
+  row.redundancy = field<std::uint32_t>(json, "redundancy");
+  row.max_prompt_price = amount(json, "max_prompt_price_microcredits_per_million");
+  row.max_completion_price = amount(json, "max_completion_price_microcredits_per_million");
   row.budget = field<std::int64_t>(json, "budget_microcredits");
   row.hold = field<std::int64_t>(json, "hold_microcredits");
+  row.reserved = field<std::int64_t>(json, "reserved_microcredits");
   row.spent = field<std::int64_t>(json, "spent_microcredits");
+  row.released = field<std::int64_t>(json, "released_microcredits");
+  row.opened_at = field<std::int64_t>(json, "opened_at");
+  row.expires_at = field<std::int64_t>(json, "expires_at");
+  row.ended_at = amount(json, "ended_at");
+  row.implicit = json.contains("implicit") && json["implicit"] == true;
   return row;
 }
 
@@ -166,16 +192,21 @@ Result<std::int64_t> ApiClient::balance() {
 
 Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
   Json validation = {{"level", wanted.validation}};
-  if (wanted.validation == "spot") validation["probability"] = wanted.spot_probability;
+  if (wanted.validation == "spot") validation["probability"] = wanted.probability;
   if (wanted.validation == "quorum") {
     validation["k"] = wanted.quorum_k;
     validation["n"] = wanted.quorum_n;
   }
-  const Json body = {{"model", wanted.model},
-                     {"budget_microcredits", wanted.budget},
-                     {"validation", validation},
-                     {"expires_in_seconds", wanted.expires_in_seconds}};
-  return session_from(call(request("POST", "/v1/sessions", body.dump())));
+  Json body = {{"model", wanted.model},
+               {"budget_microcredits", wanted.budget},
+               {"validation", validation},
+               {"redundancy", wanted.redundancy},
+               {"expires_in_seconds", wanted.expires_in_seconds},
+               {"label", wanted.label}};
+  if (wanted.max_prompt_price) body["max_prompt_price_microcredits_per_million"] = *wanted.max_prompt_price;
+  if (wanted.max_completion_price)
+    body["max_completion_price_microcredits_per_million"] = *wanted.max_completion_price;
+  return session_from(call(request("POST", "/v1/sessions", text_of(body))));
 }
 
 Result<std::vector<SessionRow>> ApiClient::sessions() {
@@ -223,12 +254,12 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
     else if (json.is_object())
       if (const std::string text = take_event(json, outcome); !text.empty()) on_text(text);
   };
-  auto response = http_.request_stream(
-      request("POST", "/v1/chat/completions", body.dump(-1, ' ', false, Json::error_handler_t::replace)),
-      [&](std::string_view chunk) {
-        if (const Status status = events.feed(chunk, on_event); !status) broken = status.error();
-        return !broken;
-      });
+  auto response = http_.request_stream(request("POST", "/v1/chat/completions", text_of(body)),
+                                       [&](std::string_view chunk) {
+                                         if (const Status status = events.feed(chunk, on_event); !status)
+                                           broken = status.error();
+                                         return !broken;
+                                       });
   if (broken) return *broken;
   if (!response) return response.error();
   if (response->status / 100 != 2) return error_of(response->status, response->body);

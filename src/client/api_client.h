@@ -30,14 +30,23 @@ struct NewSession {
   std::string model;
   std::int64_t budget = 0;          // micro-credits
   std::string validation = "full";  // none, spot, full, quorum
-  double spot_probability = 0.1;
+  double probability = 0.1;         // of a check, at level spot
   std::uint32_t quorum_k = 2, quorum_n = 2;
+  std::uint32_t redundancy = 1;                                        // miners per answer at other levels
+  std::optional<std::int64_t> max_prompt_price, max_completion_price;  // micro-credits per million tokens
   std::uint32_t expires_in_seconds = 3600;
+  std::string label;
 };
 
 struct SessionRow {
-  std::string id, model, state, validation;
-  std::int64_t budget = 0, hold = 0, spent = 0;  // micro-credits
+  std::string id, model, state, validation, label;
+  double probability = 0;
+  std::uint32_t quorum_k = 0, quorum_n = 0, redundancy = 0;
+  std::optional<std::int64_t> max_prompt_price, max_completion_price;  // micro-credits per million tokens
+  std::int64_t budget = 0, hold = 0, reserved = 0, spent = 0, released = 0;  // micro-credits
+  std::int64_t opened_at = 0, expires_at = 0;                                // Unix seconds
+  std::optional<std::int64_t> ended_at;
+  bool implicit = false;
 };
 
 struct Message {

@@ -1,0 +1,182 @@
+"""The commands' words: sessions with every rule there is, receipts from the wrong people, secrets that no argument shows, numbers
+that are refused and not bent."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+from network import BINARY, MODEL, MODEL_ID, Network, chat, proof_of, wait_for
+
+
+class Sessions(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.network = Network(router_options=["--prompt-price", "1", "--completion-price", "2"])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.network.__exit__()
+
+    def session(self, *arguments, code=0):
+        environment = {**os.environ, "CORTENSOR_URL": f"http://127.0.0.1:{self.network.api_port}",
+                       "CORTENSOR_API_KEY": self.network.key}
+        done = subprocess.run([BINARY, "session", *arguments], capture_output=True, text=True, env=environment, timeout=60)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def open(self, *arguments):
+        shown = self.session("open", *arguments)
+        id = re.search(r"sess_\S+", shown).group(0)
+        return id, shown, self.network.get("/v1/sessions/" + id)
+
+    def test_every_rule_of_the_api_has_an_option(self):
+        id, shown, made = self.open("--model", MODEL_ID, "--quantisation", "q8_0", "--budget", "2.5", "--validation", "spot",
+                                    "--probability", "0.25", "--redundancy", "3", "--max-prompt-price", "1.5",
+                                    "--max-completion-price", "2", "--expires-in", "7200", "--label", "night run ü")
+        self.assertEqual(made["budget_microcredits"], 2_500_000)
+        self.assertEqual(made["validation"], {"level": "spot", "probability": 0.25})
+        self.assertEqual(made["redundancy"], 3)
+        self.assertEqual(made["max_prompt_price_microcredits_per_million"], 1_500_000)
+        self.assertEqual(made["max_completion_price_microcredits_per_million"], 2_000_000)
+        self.assertEqual(made["expires_at"] - made["opened_at"], 7200)
+        self.assertEqual(made["label"], "night run ü")
+        for words in ("spot 0.25", "3 per answer", "1.500000 credits per million prompt", "night run ü", "2.500000 credits"):
+            self.assertIn(words, shown)
+        self.assertEqual(self.session("show", id), shown)
+        listed = next(line for line in self.session("list").splitlines() if id in line)
+        for words in ("spot 0.25", "open", "night run ü"):
+            self.assertIn(words, listed)
+        self.assertIn("2.500000 back in the account", self.session("close", id))
+        self.assertIn("closed", self.session("show", id))
+
+        _, shown, made = self.open("--validation", "quorum", "--quorum-k", "2", "--quorum-n", "3")
+        self.assertEqual(made["validation"], {"level": "quorum", "k": 2, "n": 3})
+        self.assertIn("quorum 2/3", shown)
+        self.assertEqual(self.open()[2]["validation"], {"level": "full"})
+        self.assertEqual(self.open("--validation", "none")[2]["validation"], {"level": "none"})
+
+    def test_a_refusal_names_the_option(self):
+        for option, arguments, code in (
+                ("--model", ["--model", "other"], 1), ("--quantisation", ["--quantisation", "q4_0"], 1),
+                ("--budget", ["--budget", "1000"], 1), ("--budget", ["--budget", "0"], 105),
+                ("--max-prompt-price", ["--max-prompt-price", "0.5"], 1),
+                ("--max-completion-price", ["--max-completion-price", "1.999999"], 1),
+                ("--probability", ["--probability", "0.5"], 2), ("--probability", ["--validation", "spot", "--probability", "0"], 105),
+                ("--quorum-k", ["--quorum-k", "2"], 2),
+                ("--quorum-k", ["--validation", "quorum", "--quorum-k", "2", "--quorum-n", "4"], 2),
+                ("--quorum-k", ["--validation", "quorum", "--quorum-k", "3", "--quorum-n", "2"], 2),
+                ("--redundancy", ["--validation", "quorum", "--redundancy", "2"], 2), ("--redundancy", ["--redundancy", "17"], 105),
+                ("--expires-in", ["--expires-in", "2592001"], 105), ("--label", ["--label", "x" * 513], 105),
+                ("--validation", ["--validation", "some"], 105)):
+            self.assertIn(option, self.session("open", *arguments, code=code), arguments)
+        self.assertIn("expected sess_", self.session("show", "../account", code=105))
+
+
+class Identities(unittest.TestCase):
+    def test_a_receipt_can_be_pinned_to_those_who_should_have_signed(self):
+        with Network() as network:
+            miner, validator = network.add("miner"), network.add("validator", "validator")
+            proof = proof_of(network.stream(chat("Hello", network.open_session("full"), max_tokens=8)))
+            receipt = network.get("/v1/receipts/" + proof["receipts"][0])
+            path = network.folder / "receipt.json"
+            path.write_text(json.dumps(receipt))
+
+            def verify(*pins, code=0):
+                return network.command("verify", str(path), "--model", MODEL, *pins, code=code)
+
+            shown = verify()
+            for identity in (receipt["router"], miner.id, validator.id):
+                self.assertIn(identity, shown)
+            self.assertIn("not compared", shown)
+            pinned = verify("--router", receipt["router"].upper(), "--miner", "00" * 32, "--miner", miner.id, "--validator", validator.id)
+            self.assertNotIn("not compared", pinned)
+            self.assertTrue(pinned.endswith("\nVALID\n"), pinned)
+            for role, id in (("router", receipt["router"]), ("miner", miner.id), ("validator", validator.id)):
+                wrong = verify(f"--{role}", "ab" * 32, code=3)
+                self.assertIn(f"WRONG     {role}: signed by {id}", wrong)
+                self.assertTrue(wrong.endswith("\nINVALID\n"), wrong)
+            self.assertIn("64 hexadecimal digits", verify("--router", "abc", code=105))
+
+
+class Secrets(unittest.TestCase):
+    def test_a_node_takes_its_token_from_a_file_or_the_environment(self):
+        with Network() as network:
+            token = network.folder / "token"
+            link = network.command("invite", "--data", network.data, "--address", f"127.0.0.1:{network.node_port}", "--uses", "2",
+                                   "--token-file", str(token)).strip()
+            self.assertNotIn("token", link)
+            self.assertEqual(token.stat().st_mode & 0o777, 0o600)
+            network.links["miner"] = link
+            network.add("file", options=["--join-token-file", str(token)])
+            os.environ["CORTENSOR_JOIN_TOKEN"] = token.read_text().strip()
+            try:
+                network.add("environment")
+            finally:
+                del os.environ["CORTENSOR_JOIN_TOKEN"]
+            again = network.nodes.pop(0)
+            again.kill()
+            again.log.unlink()
+            network.add("file")  # known by its key
+            stranger = network.add("stranger", attach=False)
+            self.assertEqual(stranger.process.wait(30), 1)
+            network.nodes.remove(stranger)
+            for options, words in (("none", "cannot be read"), (os.devnull, "cannot be read or is empty")):
+                shown = network.command("miner", "--join", link, "--join-token-file", options, "--model", MODEL, code=1)
+                self.assertIn("--join-token-file: " + options, shown)
+                self.assertIn(words, shown)
+
+    def test_up_shows_no_secret_among_its_processes(self):
+        with tempfile.TemporaryDirectory(prefix="cortensor-up-") as folder:
+            log = pathlib.Path(folder, "out")
+            with open(log, "wb") as out:
+                process = subprocess.Popen([BINARY, "up", "--data", folder + "/local", "--model", MODEL, "--miners", "1"],
+                                           stdout=out, stderr=out)
+            try:
+                wait_for(lambda: "Ctrl-C ends it" in log.read_text(), "the network", 120)
+                children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                self.assertEqual(len(children), 3)
+                for child in children:
+                    shown = pathlib.Path(f"/proc/{child}/cmdline").read_bytes()
+                    self.assertNotIn(b"cjt_", shown)
+                    self.assertNotIn(b"token", shown)
+                    self.assertNotIn(b"ctk_", shown)
+                url = re.search(r"API\s+(http://\S+)/v1", log.read_text()).group(1)
+                done = subprocess.run([BINARY, "session", "--url", url, "--key-file", folder + "/local/api_key", "list"],
+                                      capture_output=True, text=True, timeout=60)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            finally:
+                process.terminate()
+                self.assertEqual(process.wait(30), 0)
+
+
+class Numbers(unittest.TestCase):
+    def test_every_numeric_option_refuses_what_is_no_number_in_its_range(self):
+        join = ["--join", "cortensor://h:1/" + "0" * 64, "--model", "m"]
+        invite = ["invite", "--data", "d", "--address", "h:1"]
+        commands = {
+            ("generate", "-p", "x"): ["--seed", "--max-tokens", "--temperature", "--top-p", "--top-k", "--min-p", "--threads"],
+            ("chat",): ["--seed", "--max-tokens", "--temperature"],
+            ("verify", "r", "--model", "m"): ["--threads"],
+            ("miner", *join): ["--threads", "--slots"],
+            ("validator", *join): ["--threads", "--slots"],
+            tuple(invite): ["--uses", "--days"],
+            ("up",): ["--miners", "--api-port", "--node-port"],
+            ("router", "--data", "d", "--model", "m"): ["--grace", "--prompt-price", "--completion-price"],
+            ("session", "open"): ["--budget", "--probability", "--quorum-k", "--quorum-n", "--redundancy", "--max-prompt-price",
+                                  "--max-completion-price", "--expires-in"],
+            ("account", "--data", "d", "create", "n"): ["--credits"],
+        }
+        for command, options in commands.items():
+            for option in options:
+                for value in ("-1", "99999999999999999999999", "nan", "inf", "", "x", "1x", "0x1"):
+                    done = subprocess.run([BINARY, *command, option, value], capture_output=True, text=True, timeout=60)
+                    self.assertEqual(done.returncode, 105, (command, option, value, done.stdout, done.stderr))
+                    self.assertIn(option, done.stderr)
+                    self.assertRegex(done.stderr, "expected|does not fit")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
