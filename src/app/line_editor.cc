@@ -126,7 +126,7 @@ LineEditor::LineEditor(CtrlC& ctrl_c) : state_(std::make_unique<State>(ctrl_c)) 
       });
   el_set(editor, EL_EDITOR, "emacs");
   el_set(editor, EL_SIGNAL, 0);
-  el_set(editor, EL_SETTY, "-d", "-icrnl", nullptr);  // the two halves of a pasted CR LF stay different
+  el_set(editor, EL_SETTY, "-d", "-icrnl", "-inlcr", nullptr);  // the halves of a pasted CR LF stay different
   el_wset(
       editor, EL_GETCFN, +[](EditLine* line, wchar_t* out) {
         State* state = nullptr;

@@ -158,7 +158,7 @@ class Editing(unittest.TestCase):
         for ending in ("\r", "\n", "\r\n"):
             self.assertEqual(self.asked(f"see: \x1b[200~one{ending}two ü\tthree{ending}{ending}four\x1b[201~ end"),
                              "see: one\ntwo ü three\n\nfour end")
-        self.assertEqual(self.asked("\x1b[200~a\x03\x1b[31mb\x1b[201~c"), "a[31mbc")
+        self.assertEqual(self.asked("\x1b[200~a\x02\x1b[31mb\x1b[201~c"), "a[31mbc")
 
     def test_the_history_is_that_of_this_conversation(self):
         with Recorder() as router:
