@@ -81,7 +81,6 @@ class ByteReader {
     return text_of(raw(size));
   }
   bool failed() const { return failed_; }
-  bool at_end() const { return !failed_ && at_ == bytes_.size(); }
   std::size_t position() const { return at_; }
   std::size_t left() const { return bytes_.size() - at_; }
 

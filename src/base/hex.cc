@@ -11,19 +11,6 @@ int digit_of(char c) {
   return -1;
 }
 
-template <std::size_t N>
-Result<std::array<std::uint8_t, N>> fixed_from_hex(std::string_view text) {
-  if (text.size() != 2 * N)
-    return fail(ErrorKind::invalid_input, "expected " + std::to_string(2 * N) +
-                                              " hexadecimal digits, found " + std::to_string(text.size()) +
-                                              " characters");
-  auto bytes = from_hex(text);
-  if (!bytes) return std::move(bytes.error());
-  std::array<std::uint8_t, N> out{};
-  std::copy(bytes->begin(), bytes->end(), out.begin());
-  return out;
-}
-
 }  // namespace
 
 std::string to_hex(ByteView bytes) {
@@ -53,10 +40,15 @@ Result<Bytes> from_hex(std::string_view text) {
 }
 
 Result<Bytes32> bytes32_from_hex(std::string_view text) {
-  return fixed_from_hex<32>(text);
-}
-Result<Bytes64> bytes64_from_hex(std::string_view text) {
-  return fixed_from_hex<64>(text);
+  Bytes32 out{};
+  if (text.size() != 2 * out.size())
+    return fail(ErrorKind::invalid_input, "expected " + std::to_string(2 * out.size()) +
+                                              " hexadecimal digits, found " + std::to_string(text.size()) +
+                                              " characters");
+  const auto bytes = from_hex(text);
+  if (!bytes) return bytes.error();
+  std::copy(bytes->begin(), bytes->end(), out.begin());
+  return out;
 }
 
 }  // namespace cortensor

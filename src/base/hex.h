@@ -16,7 +16,5 @@ Result<Bytes> from_hex(std::string_view text);
 
 // Fails unless the text is exactly 64 hexadecimal digits.
 Result<Bytes32> bytes32_from_hex(std::string_view text);
-// Fails unless the text is exactly 128 hexadecimal digits.
-Result<Bytes64> bytes64_from_hex(std::string_view text);
 
 }  // namespace cortensor

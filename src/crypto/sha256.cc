@@ -1,6 +1,5 @@
 #include "crypto/sha256.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include "base/check.h"
@@ -49,10 +48,6 @@ Digest sha256(ByteView bytes) {
   state.begin();
   state.update(bytes);
   return state.finish();
-}
-
-bool equal_in_constant_time(ByteView a, ByteView b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 }  // namespace cortensor::crypto

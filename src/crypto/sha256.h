@@ -27,7 +27,4 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-// Equal length and content, in time that depends on the length alone.
-bool equal_in_constant_time(ByteView a, ByteView b);
-
 }  // namespace cortensor::crypto

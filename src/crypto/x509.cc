@@ -102,17 +102,6 @@ Result<NodeId> node_of_certificate_pem(std::string_view pem) {
   return node_of(X509Ptr(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), X509_free));
 }
 
-Result<NodeId> node_of_certificate_der(ByteView der) {
-  if (der.size() > kMaxCertificateBytes)
-    return fail(ErrorKind::invalid_input,
-                "certificate: larger than " + std::to_string(kMaxCertificateBytes) + " bytes");
-  const unsigned char* at = der.data();
-  X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())), X509_free);
-  if (certificate && at != der.data() + der.size())
-    return fail(ErrorKind::invalid_input, "certificate: trailing bytes");
-  return node_of(certificate);
-}
-
 Status require_tls13() {
   static const Status status = load_tls13_policy();
   return status;

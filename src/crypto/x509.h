@@ -22,10 +22,9 @@ struct Certificate {
 // for byte.
 Certificate make_certificate(const PrivateKey& key);
 
-// The identity in the first certificate of a PEM text, or in DER bytes. Neither signature nor dates are
-// checked: TLS has proved that the peer holds the key. Fails on anything but one Ed25519 key.
+// The identity in the first certificate of a PEM text. Neither signature nor dates are checked: TLS has
+// proved that the peer holds the key. Fails on anything but one Ed25519 key.
 Result<NodeId> node_of_certificate_pem(std::string_view pem);
-Result<NodeId> node_of_certificate_der(ByteView der);
 
 // From now on every TLS context that this process makes, also inside libraries, refuses versions below 1.3
 // (gRPC 1.51 has no switch for it). Idempotent; call it before other threads make contexts. Fails when

@@ -60,17 +60,4 @@ Digest transcript_root(std::span<const Step> steps) {
   return merkle.root();
 }
 
-void TranscriptBuilder::add(const Step& step) {
-  steps_.push_back(step);
-  merkle_.add(step);
-}
-
-std::optional<std::size_t> first_difference(std::span<const Step> a, std::span<const Step> b) {
-  const std::size_t common = std::min(a.size(), b.size());
-  for (std::size_t i = 0; i < common; ++i)
-    if (a[i] != b[i]) return i;
-  if (a.size() != b.size()) return common;
-  return std::nullopt;
-}
-
 }  // namespace cortensor::engine

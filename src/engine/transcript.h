@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,20 +32,5 @@ class MerkleRoot {
 };
 
 Digest transcript_root(std::span<const Step> steps);
-
-// Collects the steps of an answer as they are made.
-class TranscriptBuilder {
- public:
-  void add(const Step& step);
-  const std::vector<Step>& steps() const { return steps_; }
-  Digest root() const { return merkle_.root(); }
-
- private:
-  std::vector<Step> steps_;
-  MerkleRoot merkle_;
-};
-
-// The first index at which the two differ, in token or digest or because one has ended; none when equal.
-std::optional<std::size_t> first_difference(std::span<const Step> a, std::span<const Step> b);
 
 }  // namespace cortensor::engine

@@ -16,14 +16,6 @@ std::string sse_data(std::string_view text) {
   return event += '\n';
 }
 
-std::string sse_event(std::string_view name, std::string_view text) {
-  return "event: " + std::string(name) + "\n" + sse_data(text);
-}
-
-std::string sse_comment(std::string_view text) {
-  return ": " + std::string(text) + "\n\n";
-}
-
 Headers sse_headers() {
   return {{"Content-Type", "text/event-stream; charset=utf-8"},
           {"Cache-Control", "no-cache"},

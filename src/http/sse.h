@@ -13,10 +13,6 @@ namespace cortensor::http {
 
 // "data: <text>\n\n"; a line break in the text begins another data line, as the format demands.
 std::string sse_data(std::string_view text);
-// "event: <name>\ndata: <text>\n\n"
-std::string sse_event(std::string_view name, std::string_view text);
-// ": <text>\n\n": ignored by clients, keeps proxies from closing a quiet stream. The text has no line break.
-std::string sse_comment(std::string_view text);
 // The headers that a stream of events is sent with.
 Headers sse_headers();
 

@@ -41,7 +41,7 @@ class LyingEngine final : public engine::Engine {
 
   Result<engine::SequenceHandle> submit(engine::Submission submission, engine::Callbacks callbacks) override {
     struct Told {
-      engine::TranscriptBuilder transcript;
+      engine::MerkleRoot transcript;
       bool done = false;
     };
     auto told = std::make_shared<Told>();

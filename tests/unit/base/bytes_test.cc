@@ -15,7 +15,8 @@ TEST(ByteReader, ReadsWhatTheWriterWrote) {
   ByteReader reader(writer.bytes());
   EXPECT_EQ(reader.number<std::uint32_t>(), 7u);
   EXPECT_EQ(reader.text(100), "hello");
-  EXPECT_TRUE(reader.at_end());
+  EXPECT_FALSE(reader.failed());
+  EXPECT_EQ(reader.left(), 0u);
 }
 
 TEST(ByteReader, FailsForGoodAfterTheFirstShortRead) {
@@ -24,7 +25,6 @@ TEST(ByteReader, FailsForGoodAfterTheFirstShortRead) {
   EXPECT_EQ(reader.number<std::uint32_t>(), 0u);
   EXPECT_TRUE(reader.failed());
   EXPECT_EQ(reader.number<std::uint8_t>(), 0u);
-  EXPECT_FALSE(reader.at_end());
 }
 
 TEST(ByteReader, RefusesATextLongerThanItsLimit) {

@@ -63,13 +63,16 @@ TEST(Transcript, PositionDigestIsOverLittleEndianBytes) {
   EXPECT_EQ(position_digest(hidden, 0x01020304), crypto::sha256(bytes));
 }
 
-TEST(Transcript, BuilderAndOneShotAgree) {
-  TranscriptBuilder builder;
-  for (std::uint32_t n = 0; n < 9; ++n) builder.add({n, digest_of(n)});
-  EXPECT_EQ(builder.root(), transcript_root(builder.steps()));
-  std::vector<Step> swapped = builder.steps();
-  std::swap(swapped[3], swapped[4]);
-  EXPECT_NE(builder.root(), transcript_root(swapped));
+TEST(Transcript, OneByOneAndAtOnceAgree) {
+  MerkleRoot merkle;
+  std::vector<Step> steps;
+  for (std::uint32_t n = 0; n < 9; ++n) {
+    steps.push_back({n, digest_of(n)});
+    merkle.add(steps.back());
+  }
+  EXPECT_EQ(merkle.root(), transcript_root(steps));
+  std::swap(steps[3], steps[4]);
+  EXPECT_NE(merkle.root(), transcript_root(steps));
 }
 
 TEST(Transcript, RootCoversTheTokenBesideTheDigest) {
@@ -80,22 +83,6 @@ TEST(Transcript, RootCoversTheTokenBesideTheDigest) {
     swapped[i].token += 1;
     EXPECT_NE(transcript_root(steps), transcript_root(swapped));
   }
-}
-
-TEST(Transcript, FirstDifferenceIsFoundWhereverItIs) {
-  std::vector<Step> a;
-  for (std::uint32_t n = 0; n < 5; ++n) a.push_back({n, digest_of(n)});
-  EXPECT_EQ(first_difference(a, a), std::nullopt);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::vector<Step> token = a, digest = a;
-    token[i].token ^= 1;
-    digest[i].digest[31] ^= 1;
-    EXPECT_EQ(first_difference(a, token), i);
-    EXPECT_EQ(first_difference(digest, a), i);
-  }
-  const std::vector<Step> shorter(a.begin(), a.end() - 2);
-  EXPECT_EQ(first_difference(a, shorter), 3u);
-  EXPECT_EQ(first_difference(shorter, a), 3u);
 }
 
 }  // namespace

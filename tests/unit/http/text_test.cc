@@ -58,7 +58,7 @@ TEST(Url, SplitsWhatItAcceptsAndRefusesTheRest) {
 
 // A stream of events, cut at every place, comes out the same.
 TEST(Sse, ParsesAnyCut) {
-  const std::string text = sse_data("{\"a\":1}") + sse_comment("ping") + sse_event("usage", "one\ntwo") +
+  const std::string text = sse_data("{\"a\":1}") + ": ping\n\nevent: usage\n" + sse_data("one\ntwo") +
                            "id: 7\r\ndata:x\r\n\r\nevent: nothing\n\ndata\rdata: [DONE]\r\r";
   std::vector<std::string> whole;
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {

@@ -137,11 +137,13 @@ protocol::Commitment FakeNode::commitment(const protocol::Assign& assign) const 
 
 protocol::Verdict FakeNode::verdict(const protocol::Check& check) const {
   const std::vector<Step> truth = true_answer(check.request, model_, length);
-  const auto wrong = engine::first_difference(truth, check.steps);
+  const auto [wrong, said] =
+      std::mismatch(truth.begin(), truth.end(), check.steps.begin(), check.steps.end());
+  const bool valid = wrong == truth.end() && said == check.steps.end();
   protocol::Verdict verdict;
   verdict.commitment = protocol::commitment_digest(check.commitment);
-  verdict.outcome = wrong ? protocol::Outcome::invalid : protocol::Outcome::valid;
-  verdict.first_wrong = static_cast<std::uint32_t>(wrong.value_or(0));
+  verdict.outcome = valid ? protocol::Outcome::valid : protocol::Outcome::invalid;
+  verdict.first_wrong = valid ? 0 : static_cast<std::uint32_t>(wrong - truth.begin());
   verdict.validator = id;
   verdict.signature = key.sign(protocol::signed_bytes(verdict));
   return verdict;
