@@ -17,6 +17,7 @@ struct MinerCore::Attempt {
   engine::Engine* engine = nullptr;
   engine::SequenceHandle sequence;
   std::uint32_t sent = 0;  // steps that the router has been told
+  bool cancelled = false;  // the router wants no more of it than to hear when the engine has let go
 
   std::mutex mutex;
   std::vector<Step> fresh;       // guarded by mutex: made, not yet sent
@@ -98,8 +99,8 @@ void MinerCore::assign(protocol::Assign assign) {
 void MinerCore::cancel(const AttemptId& id) {
   const auto at = attempts_.find(id);
   if (at == attempts_.end()) return;
+  at->second->cancelled = true;
   at->second->engine->cancel(at->second->sequence);
-  attempts_.erase(at);
 }
 
 void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
@@ -110,7 +111,7 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
     message.steps.swap(attempt->fresh);
     message.logprobs.swap(attempt->logprobs);
   }
-  if (!is_current(attempt) || message.steps.empty()) return;
+  if (!is_current(attempt) || attempt->cancelled || message.steps.empty()) return;
 
   // A resumed answer can bring more given steps at once than one message may hold.
   for (std::size_t at = 0; at < message.steps.size(); at += protocol::kMaxStepsPerMessage) {
@@ -131,6 +132,7 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
 void MinerCore::finish(const std::shared_ptr<Attempt>& attempt, FinishReason reason, const Digest& root) {
   flush(attempt);
   if (!is_current(attempt)) return;
+  if (attempt->cancelled) return give_up(attempt, fail(ErrorKind::cancelled, "cancelled"));
   protocol::Commitment commitment;
   commitment.arithmetic_version = arith::kArithmeticVersion;
   commitment.model = attempt->model;

@@ -176,7 +176,7 @@ void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) 
   const Clock::time_point began = context_.executor.now();
   const auto at = find(link, message.attempt);
   if (!at) return;
-  if (auto status = at->attempt->take(message, began); !status) return breach(*at, status.error());
+  if (auto status = at->attempt->take(message, began); !status) return breach(*at, status.error(), true);
   if (at->choice->lead() == nullptr)
     promote(*at->task, *at->choice);
   else if (at->choice->lead() == at->attempt)
@@ -205,6 +205,7 @@ void TaskTable::deliver(Task& task, Choice& choice) {
 }
 
 void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission& message) {
+  if (let_go(link, message.commitment.attempt)) return;
   const auto at = find(link, message.commitment.attempt);
   if (!at) return;
   Task& task = *at->task;
@@ -215,7 +216,7 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
   if (auto status = attempt.finish(message.commitment, context_.options.arithmetic_version, weights,
                                    choice.request_digest);
       !status)
-    return breach(*at, status.error());
+    return breach(*at, status.error(), false);
   free_slot(link);
   if (AttachedNode* node = context_.nodes.find(link); node != nullptr)
     if (const auto speed = attempt.tokens_per_second()) context_.nodes.measured(*node, weights, *speed);
@@ -243,6 +244,7 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
 }
 
 void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::AttemptFailed& message) {
+  if (let_go(link, message.attempt)) return;
   const auto at = find(link, message.attempt);
   if (!at) return;
   if (message.kind == ErrorKind::conflict && at->attempt->catching_up() &&
@@ -257,10 +259,22 @@ void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::Attempt
   lose_attempt(*at, Error{message.kind, "the miner failed"}, false);
 }
 
-void TaskTable::breach(const Found& at, const Error& why) {
+// tell: the miner is still at work on it.
+void TaskTable::breach(const Found& at, const Error& why, bool tell) {
   at.choice->failed.insert(at.attempt->miner());
   context_.conduct.strike(at.attempt->miner(), why.message);
-  lose_attempt(at, why, true);
+  lose_attempt(at, why, tell);
+}
+
+// Whether this is the last word on an attempt that was cancelled. Only then is its slot free: a miner is not
+// given more than it can hold by clients that come and go.
+bool TaskTable::let_go(protocol::LinkId link, const AttemptId& attempt) {
+  const auto found = cancelled_.find(attempt);
+  if (found == cancelled_.end() || found->second != link) return false;
+  cancelled_.erase(found);
+  free_slot(link);
+  pump();
+  return true;
 }
 
 // One objector may be the liar itself; when two agree, the miner is struck that delivered the tokens last. A
@@ -324,8 +338,12 @@ bool TaskTable::promote(Task& task, Choice& choice) {
 
 void TaskTable::drop_attempt(Choice& choice, const Attempt& attempt, bool tell) {
   if (!attempt.commitment()) {
-    free_slot(attempt.link());
-    if (tell) context_.links.send(attempt.link(), protocol::Cancel{attempt.id()});
+    if (tell) {
+      cancelled_.emplace(attempt.id(), attempt.link());
+      context_.links.send(attempt.link(), protocol::Cancel{attempt.id()});
+    } else {
+      free_slot(attempt.link());
+    }
   }
   if (choice.lead_id == attempt.id()) choice.lead_id = {};
   attempts_.erase(attempt.id());
@@ -349,6 +367,7 @@ std::chrono::milliseconds TaskTable::prefill_patience(const Task& task, protocol
 }
 
 void TaskTable::on_node_gone(protocol::LinkId link) {
+  std::erase_if(cancelled_, [&](const auto& one) { return one.second == link; });
   std::vector<AttemptId> lost;
   for (const auto& [id, task] : tasks_)
     for (const auto& choice : task->choices) {

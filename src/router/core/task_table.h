@@ -125,7 +125,8 @@ class TaskTable {
   void deliver(Task& task, Choice& choice);
   void drop_attempt(Choice& choice, const Attempt& attempt, bool tell);
   void lose_attempt(const Found& at, const Error& why, bool tell);
-  void breach(const Found& at, const Error& why);
+  void breach(const Found& at, const Error& why, bool tell);
+  bool let_go(protocol::LinkId link, const AttemptId& attempt);
   bool refuted(Choice& choice, const NodeId& objector);
   bool promote(Task& task, Choice& choice);
   void free_slot(protocol::LinkId link);
@@ -158,6 +159,7 @@ class TaskTable {
   TaskContext context_;
   std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
   std::unordered_map<AttemptId, Found> attempts_;
+  std::unordered_map<AttemptId, protocol::LinkId> cancelled_;  // attempts whose miner has yet to let go
   std::deque<Place> waiting_;    // choices that want a miner
   std::deque<Place> unchecked_;  // choices that want a validator
   std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first

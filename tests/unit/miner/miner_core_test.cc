@@ -115,15 +115,30 @@ TEST_F(MinerCoreTest, RefusesWhatItCannotRunAndSaysWhy) {
   EXPECT_EQ(core.busy_slots(), 0u);
 }
 
-TEST_F(MinerCoreTest, ACancelledAttemptIsNeverHeardOfAgain) {
+TEST_F(MinerCoreTest, OfACancelledAttemptOnlyItsEndIsHeard) {
   attachment.on_message(assign("a"));
   attachment.on_message(protocol::Cancel{AttemptId("a")});
   EXPECT_EQ(engine.cancelled.size(), 1u);
   engine.running.begin()->second.callbacks.on_step(0, step(5), std::nullopt);
+  executor.run();
+  EXPECT_EQ(core.busy_slots(), 1u);  // until the engine has let go of it
+  EXPECT_TRUE(link.all<protocol::AttemptFailed>().empty());
   engine.running.begin()->second.callbacks.on_error(fail(ErrorKind::cancelled, "cancelled"));
   executor.run();
   EXPECT_TRUE(link.all<protocol::Steps>().empty());
-  EXPECT_TRUE(link.all<protocol::AttemptFailed>().empty());
+  EXPECT_EQ(core.busy_slots(), 0u);
+  const auto ends = link.all<protocol::AttemptFailed>();
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].kind, ErrorKind::cancelled);
+}
+
+TEST_F(MinerCoreTest, AnAttemptThatFinishesWhileItIsCancelledIsNotSubmitted) {
+  attachment.on_message(assign("a"));
+  attachment.on_message(protocol::Cancel{AttemptId("a")});
+  engine.running.begin()->second.callbacks.on_finish(FinishReason::stop, Digest{});
+  executor.run();
+  EXPECT_TRUE(link.all<protocol::Submission>().empty());
+  EXPECT_EQ(link.all<protocol::AttemptFailed>().size(), 1u);
 }
 
 TEST_F(MinerCoreTest, AttemptsEndWithTheirConnection) {

@@ -257,6 +257,7 @@ TEST_F(TaskTest, ACancelledTaskStopsItsMinerAndCostsNothing) {
   core->cancel(*run.task);
   ASSERT_EQ(miner.heard<protocol::Cancel>().size(), 1u);
   EXPECT_EQ(miner.heard<protocol::Cancel>()[0].attempt, assign.attempt);
+  EXPECT_EQ(core->nodes().nodes().begin()->second.busy, 1u);  // until the miner has let go
   miner.send_steps(assign, 3, SIZE_MAX);
   miner.submit(assign);
   EXPECT_FALSE(run.heard->result || run.heard->error);
@@ -264,6 +265,21 @@ TEST_F(TaskTest, ACancelledTaskStopsItsMinerAndCostsNothing) {
   EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
   EXPECT_EQ(core->nodes().nodes().begin()->second.busy, 0u);
   EXPECT_EQ(ledger->node(miner.id)->strikes, 0u);  // late is not wrong
+}
+
+TEST_F(TaskTest, ClientsThatComeAndGoDoNotFloodAMiner) {
+  FakeNode& miner = add(protocol::Role::miner, 2);
+  const auto session = open();
+  for (int i = 0; i < 100; ++i) core->cancel(*submit(session, {request(1), request(2)}).task);
+  EXPECT_EQ(miner.heard<protocol::Assign>().size(), 2u);
+  const Run run = submit(session);
+  EXPECT_EQ(miner.heard<protocol::Assign>().size(), 2u);
+  const auto cancels = miner.heard<protocol::Cancel>();
+  ASSERT_EQ(cancels.size(), 2u);
+  miner.say(protocol::AttemptFailed{cancels[0].attempt, ErrorKind::cancelled, "cancelled"});
+  ASSERT_EQ(miner.heard<protocol::Assign>().size(), 3u);
+  miner.run(miner.heard<protocol::Assign>().back());
+  EXPECT_TRUE(run.heard->result);
 }
 
 TEST_F(TaskTest, OfACancelledTaskWhatIsCompleteIsPaidAndTheRestStopped) {
@@ -277,6 +293,8 @@ TEST_F(TaskTest, OfACancelledTaskWhatIsCompleteIsPaidAndTheRestStopped) {
   std::vector<AttemptId> stopped;
   for (const auto& cancel : miner.heard<protocol::Cancel>()) stopped.push_back(cancel.attempt);
   EXPECT_EQ(stopped, (std::vector{assigns[0].attempt, assigns[2].attempt}));
+  for (const AttemptId& attempt : stopped)
+    miner.say(protocol::AttemptFailed{attempt, ErrorKind::cancelled, "cancelled"});
   EXPECT_FALSE(run.heard->result || run.heard->error);
   EXPECT_EQ(earned(miner.id).micro, 105);
   EXPECT_EQ(hold(session).micro, 1'000'000 - 110);
