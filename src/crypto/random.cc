@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +18,11 @@ struct Pool {
   std::array<std::uint8_t, 1024> bytes{};
   std::size_t used = bytes.size();
 };
+thread_local Pool pool;
+
+// A forked child must not give out what its parent has drawn ahead; only the thread that forked lives on in
+// it.
+const int fork_watch = ::pthread_atfork(nullptr, nullptr, [] { pool.used = pool.bytes.size(); });
 
 void draw(std::span<std::uint8_t> out) {
   CORTENSOR_CHECK(RAND_bytes(out.data(), static_cast<int>(out.size())) == 1);
@@ -25,7 +31,7 @@ void draw(std::span<std::uint8_t> out) {
 }  // namespace
 
 void random_bytes(std::span<std::uint8_t> out) {
-  thread_local Pool pool;
+  CORTENSOR_CHECK(fork_watch == 0);
   if (out.size() > pool.bytes.size() / 8) return draw(out);
   if (pool.bytes.size() - pool.used < out.size()) {
     draw(pool.bytes);
