@@ -1,5 +1,6 @@
 #include "protocol/join_link.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/hex.h"
@@ -12,6 +13,17 @@ constexpr std::string_view kScheme = "cortensor://";
 Error malformed(std::string_view what) {
   return fail(ErrorKind::invalid_input,
               "join link: " + std::string(what) + "; expected cortensor://HOST:PORT/ROUTER-KEY?token=TOKEN");
+}
+
+// A name or an IPv4 address, or an IPv6 address in brackets.
+bool is_host(std::string_view host) {
+  const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const std::string_view others = bracketed ? ":." : ".-_";
+  return !host.empty() && std::all_of(host.begin(), host.end(), [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           others.find(c) != others.npos;
+  });
 }
 
 }  // namespace
@@ -28,6 +40,7 @@ Result<JoinLink> parse_join_link(std::string_view text) {
   const auto colon = address.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return malformed("host and port are not both there");
   link.host = address.substr(0, colon);
+  if (!is_host(link.host)) return malformed("the host is neither a name nor an address (IPv6 in brackets)");
   const std::string_view port = address.substr(colon + 1);
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), link.port);
   if (error != std::errc{} || end != port.data() + port.size() || link.port == 0)

@@ -2,6 +2,7 @@
 // may be, so that two readers never see two receipts in one text.
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/hex.h"
 #include "protocol/message.h"
@@ -188,7 +189,9 @@ class Fields {
   }
 
   void done() {
-    if (object_.is_object() && object_.size() != used_) set("a field is there that does not belong");
+    if (!object_.is_object() || object_.size() == taken_.size()) return;
+    for (const auto& [name, value] : object_.items())
+      if (!taken_.contains(name)) return set(name, "does not belong there");
   }
 
  private:
@@ -196,7 +199,7 @@ class Fields {
     if (!object_.is_object()) return nullptr;
     const auto at = object_.find(name);
     if (at == object_.end()) return set(name, "missing"), nullptr;
-    ++used_;
+    taken_.insert(name);
     return &*at;
   }
   void set(const std::string& name, const std::string& what) {
@@ -208,8 +211,26 @@ class Fields {
   const Json& object_;
   std::string path_;
   Error& error_;
-  std::size_t used_ = 0;
+  std::set<std::string_view> taken_;
 };
+
+// The library lets the last of two equal keys win, other readers the first: they are refused instead.
+Result<Json> parse_without_duplicates(std::string_view text) {
+  std::vector<std::set<std::string>> open;  // the keys so far of the objects around
+  std::optional<std::string> twice;
+  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) open.emplace_back();
+    if (event == Json::parse_event_t::object_end) open.pop_back();
+    if (event == Json::parse_event_t::key && !twice)
+      if (auto& key = parsed.get_ref<std::string&>(); !open.back().insert(key).second) twice = key;
+    return true;
+  };
+  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
+  if (json.is_discarded())
+    return fail(ErrorKind::invalid_input, "receipt: expected JSON, found something else");
+  if (twice) return fail(ErrorKind::invalid_input, "receipt field " + *twice + ": is there twice");
+  return json;
+}
 
 ModelManifest manifest_from(Fields fields) {
   ModelManifest model;
@@ -317,11 +338,10 @@ std::string receipt_to_json(const Receipt& receipt) {
 }
 
 Result<Receipt> receipt_from_json(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded())
-    return fail(ErrorKind::invalid_input, "receipt: expected JSON, found something else");
+  const auto json = parse_without_duplicates(text);
+  if (!json) return json.error();
   Error error;
-  Fields fields(json, "", error);
+  Fields fields(*json, "", error);
   Receipt receipt;
   fields.integer<int>("version", 1, 1);
   receipt.id = fields.text("id", kMaxNameBytes);

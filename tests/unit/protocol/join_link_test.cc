@@ -24,6 +24,8 @@ TEST(JoinLink, SaysWhatIsWrong) {
   EXPECT_THAT(message("http://x:1/" + kKey), testing::HasSubstr("does not begin"));
   EXPECT_THAT(message("cortensor://x:1"), testing::HasSubstr("key is missing"));
   EXPECT_THAT(message("cortensor://x/" + kKey), testing::HasSubstr("host and port"));
+  for (const std::string host : {"::1", "[]", "[::1", "a b", "a?b", "me@x", "x\n", "[x y]", "\x80"})
+    EXPECT_THAT(message("cortensor://" + host + ":1/" + kKey), testing::HasSubstr("the host is")) << host;
   EXPECT_THAT(message("cortensor://x:0/" + kKey), testing::HasSubstr("port is not"));
   EXPECT_THAT(message("cortensor://x:99999/" + kKey), testing::HasSubstr("port is not"));
   EXPECT_THAT(message("cortensor://x:1/beef"), testing::HasSubstr("64 hexadecimal"));

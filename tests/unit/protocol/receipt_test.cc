@@ -137,10 +137,19 @@ TEST(Receipt, RefusesMalformedJsonByField) {
               HasSubstr("version: expected an integer from 1 to 1"));
   EXPECT_THAT(message("\"count\": 2", "\"count\": -2"), HasSubstr("commitments[0].count"));
   EXPECT_THAT(message("\"choice\"", "\"chance\""), HasSubstr("choice: missing"));
-  EXPECT_THAT(message("\"choice\": 0", "\"choice\": 0, \"extra\": 1"), HasSubstr("does not belong"));
+  EXPECT_THAT(message("\"choice\": 0", "\"choice\": 0, \"extra\": 1"),
+              HasSubstr("receipt field extra: does not belong there"));
   EXPECT_THAT(message("\"outcome\": \"VALID\"", "\"outcome\": \"FINE\""),
               HasSubstr("verdicts[0].outcome: unknown value"));
   EXPECT_THAT(message("\"root\": \"", "\"root\": \"zz"), HasSubstr("commitments[0].root"));
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"version\": 1", "\"transcript\": [], \"version\": 1"},
+           {"\"total\": 28", "\"total\": 29, \"total\": 28"},
+           {"\"token\": 5", "\"token\": 6, \"token\": 5"},
+           {"\"issued_ms\"", "\"choice\": {\"choice\": 0, \"choi\\u0063e\": 0}, \"issued_ms\""}}) {
+    const std::string key = to.substr(1, to.find('"', 1) - 1);
+    EXPECT_EQ(message(from, to), "receipt field " + key + ": is there twice");
+  }
   EXPECT_FALSE(receipt_from_json("not json"));
   EXPECT_FALSE(receipt_from_json("[]"));
   EXPECT_FALSE(receipt_from_json(""));
