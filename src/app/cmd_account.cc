@@ -44,15 +44,10 @@ Result<Exit> create(const Options& options) {
     if (!parsed) return parsed.error();
     amount = *parsed;
   }
-  const auto account = (*book)->create_account(options.name, now());
-  if (!account) return account.error();
-  if (amount.micro > 0)
-    if (const auto balance = (*book)->deposit(*account, amount, "opening " + account->value, now()); !balance)
-      return balance.error();
-  const auto key = (*book)->create_api_key(*account, "first", now());
-  if (!key) return key.error();
-  std::printf("account  %s\ncredits  %s\nkey      %s\n", account->value.c_str(), to_string(amount).c_str(),
-              key->secret.c_str());
+  const auto opened = (*book)->open_account(options.name, amount, "first", now());
+  if (!opened) return opened.error();
+  std::printf("account  %s\ncredits  %s\nkey      %s\n", opened->key.account.value.c_str(),
+              to_string(amount).c_str(), opened->secret.c_str());
   return Exit::success;
 }
 

@@ -50,17 +50,11 @@ Result<std::uint16_t> free_port(std::uint16_t first, std::uint16_t taken) {
 // run.
 Result<std::string> open_account(ledger::Ledger& book, const fs::path& key_file, const std::string& credits) {
   if (const auto kept = first_line(key_file.string()); kept && book.find_by_api_key(*kept)) return *kept;
-  auto account = book.find_account(kAccount);
-  if (!account) {
-    const auto amount = parse_credits(credits);
-    if (!amount) return amount.error();
-    const auto id = book.create_account(kAccount, now());
-    if (!id) return id.error();
-    if (const auto balance = book.deposit(*id, *amount, "first run", now()); !balance) return balance.error();
-    account = book.account(*id);
-    if (!account) return account.error();
-  }
-  const auto key = book.create_api_key(account->id, "local", now());
+  const auto amount = parse_credits(credits);
+  if (!amount) return amount.error();
+  const auto account = book.find_account(kAccount);
+  const auto key = account ? book.create_api_key(account->id, "local", now())
+                           : book.open_account(kAccount, *amount, "local", now());
   if (!key) return key.error();
   if (Status written = write_secret(key_file.string(), key->secret); !written)
     return std::move(written).error_context("key file");

@@ -29,6 +29,9 @@ class Ledger {
 
   // Accounts. conflict: the name is taken. not_found: no such account, in every call that names one.
   virtual Result<AccountId> create_account(std::string_view name, WallTime now) = 0;
+  // The account with its opening deposit (none when zero) and its first key, all or nothing.
+  virtual Result<NewApiKey> open_account(std::string_view name, Credits opening, std::string_view key_label,
+                                         WallTime now) = 0;
   virtual Result<Account> account(const AccountId& account) = 0;
   virtual Result<Account> find_account(std::string_view name) = 0;
   virtual Result<std::vector<Account>> list_accounts() = 0;  // by name

@@ -37,7 +37,8 @@ Status check_text(std::string_view what, std::string_view text) {
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
     if (length == 0) return invalid(what, "not valid UTF-8");
-    if (static_cast<std::uint8_t>(text[0]) < 0x20 || text[0] == 0x7f)
+    const bool c1 = text[0] == '\xc2' && static_cast<std::uint8_t>(text[1]) < 0xa0;  // U+0080 to U+009F
+    if (static_cast<std::uint8_t>(text[0]) < 0x20 || text[0] == 0x7f || c1)
       return invalid(what, "control character");
     text.remove_prefix(length);
   }

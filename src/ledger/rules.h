@@ -16,8 +16,7 @@ using TokenSource = std::function<std::string(std::string_view prefix, int chara
 inline constexpr int kIdCharacters = 22;      // 132 bits
 inline constexpr int kSecretCharacters = 43;  // 258 bits
 
-// Valid UTF-8 without control characters, at most kMaxText bytes. Names and references are not empty.
-Status check_text(std::string_view what, std::string_view text);
+// As check_text() of types.h, and not empty: names and references.
 Status check_name(std::string_view what, std::string_view text);
 // 1 to kMaxText of A-Z a-z 0-9 _ -
 Status check_id(std::string_view what, std::string_view text);

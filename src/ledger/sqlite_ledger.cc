@@ -104,11 +104,29 @@ std::int64_t SqliteLedger::post(EntryKind kind, std::string_view reference, std:
 
 Result<AccountId> SqliteLedger::create_account(std::string_view name, WallTime now) {
   if (auto status = check_name("account name", name); !status) return status.error();
-  return db_.change([&]() -> Result<AccountId> {
-    if (db_.query("SELECT 1 FROM accounts WHERE name = ?", name).next()) return name_taken(name);
-    AccountId id(token_("acct_", kIdCharacters));
-    db_.run("INSERT INTO accounts (id, name, created) VALUES (?, ?, ?)", id, name, now);
-    return id;
+  return db_.change([&] { return insert_account(name, now); });
+}
+
+Result<AccountId> SqliteLedger::insert_account(std::string_view name, WallTime now) {
+  if (db_.query("SELECT 1 FROM accounts WHERE name = ?", name).next()) return name_taken(name);
+  AccountId id(token_("acct_", kIdCharacters));
+  db_.run("INSERT INTO accounts (id, name, created) VALUES (?, ?, ?)", id, name, now);
+  return id;
+}
+
+Result<NewApiKey> SqliteLedger::open_account(std::string_view name, Credits opening,
+                                             std::string_view key_label, WallTime now) {
+  if (auto status = check_name("account name", name); !status) return status.error();
+  if (auto status = check_text("label", key_label); !status) return status.error();
+  if (opening.micro != 0)
+    if (auto status = check_amount("deposit", opening); !status) return status.error();
+  return db_.change([&]() -> Result<NewApiKey> {
+    const auto account = insert_account(name, now);
+    if (!account) return account.error();
+    if (opening.micro != 0)
+      if (Status paid = book_deposit(*account, opening, "opening " + account->value, now); !paid)
+        return paid.error();
+    return insert_api_key(*account, key_label, now);
   });
 }
 
@@ -149,13 +167,19 @@ Result<Credits> SqliteLedger::deposit(const AccountId& id, Credits amount, std::
   if (auto status = check_amount("deposit", amount); !status) return status.error();
   if (auto status = check_name("reference", reference); !status) return status.error();
   return db_.change([&]() -> Result<Credits> {
-    if (!exists(id)) return no_such("account", id.value);
-    if (used(EntryKind::deposit, reference)) return reference_used(reference);
-    if (amount_in(external_book()) - amount < -kMaxSupply) return supply_exceeded();
-    const Leg legs[] = {{external_book(), -amount}, {book_of(id), amount}};
-    post(EntryKind::deposit, reference, legs, now);
+    if (Status booked = book_deposit(id, amount, reference, now); !booked) return booked.error();
     return amount_in(book_of(id));
   });
+}
+
+Status SqliteLedger::book_deposit(const AccountId& id, Credits amount, std::string_view reference,
+                                  WallTime now) {
+  if (!exists(id)) return no_such("account", id.value);
+  if (used(EntryKind::deposit, reference)) return reference_used(reference);
+  if (amount_in(external_book()) - amount < -kMaxSupply) return supply_exceeded();
+  const Leg legs[] = {{external_book(), -amount}, {book_of(id), amount}};
+  post(EntryKind::deposit, reference, legs, now);
+  return ok();
 }
 
 // ---- API keys ----
@@ -165,14 +189,18 @@ Result<NewApiKey> SqliteLedger::create_api_key(const AccountId& account, std::st
   if (auto status = check_text("label", label); !status) return status.error();
   return db_.change([&]() -> Result<NewApiKey> {
     if (!exists(account)) return no_such("account", account.value);
-    NewApiKey made{token_("ctk_", kSecretCharacters), {}};
-    const Digest hash = crypto::sha256(bytes_of(made.secret));
-    made.key = {to_hex(hash).substr(0, 16), account, std::string(label), false, now};
-    db_.run(
-        "INSERT INTO api_keys (id, secret_hash, account, label, revoked, created) VALUES (?, ?, ?, ?, 0, ?)",
-        made.key.id, hash, account, label, now);
-    return made;
+    return insert_api_key(account, label, now);
   });
+}
+
+NewApiKey SqliteLedger::insert_api_key(const AccountId& account, std::string_view label, WallTime now) {
+  NewApiKey made{token_("ctk_", kSecretCharacters), {}};
+  const Digest hash = crypto::sha256(bytes_of(made.secret));
+  made.key = {to_hex(hash).substr(0, 16), account, std::string(label), false, now};
+  db_.run(
+      "INSERT INTO api_keys (id, secret_hash, account, label, revoked, created) VALUES (?, ?, ?, ?, 0, ?)",
+      made.key.id, hash, account, label, now);
+  return made;
 }
 
 Result<AccountId> SqliteLedger::find_by_api_key(std::string_view secret) {

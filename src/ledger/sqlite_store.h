@@ -23,6 +23,8 @@ class SqliteLedger final : public Ledger {
   Status prepare();
 
   Result<AccountId> create_account(std::string_view name, WallTime now) override;
+  Result<NewApiKey> open_account(std::string_view name, Credits opening, std::string_view key_label,
+                                 WallTime now) override;
   Result<Account> account(const AccountId& account) override;
   Result<Account> find_account(std::string_view name) override;
   Result<std::vector<Account>> list_accounts() override;
@@ -82,6 +84,9 @@ class SqliteLedger final : public Ledger {
   };
 
   // What follows runs inside a transaction.
+  Result<AccountId> insert_account(std::string_view name, WallTime now);
+  Status book_deposit(const AccountId& account, Credits amount, std::string_view reference, WallTime now);
+  NewApiKey insert_api_key(const AccountId& account, std::string_view label, WallTime now);
   Status book_settlement(const Settlement& settlement, WallTime now);
   Result<std::size_t> schema_version();  // 0: an empty file
   bool exists(const AccountId& account);

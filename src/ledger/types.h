@@ -174,6 +174,9 @@ struct AuditReport {
   bool clean() const { return violation.empty(); }
 };
 
+// What every text here must be: valid UTF-8 without control characters (C0, DEL, C1), at most kMaxText bytes.
+Status check_text(std::string_view what, std::string_view text);
+
 std::string_view to_string(SessionState state);
 std::string_view to_string(TaskOutcome outcome);
 std::string_view to_string(EntryKind kind);

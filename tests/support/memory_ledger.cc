@@ -46,6 +46,19 @@ class MemoryLedger final : public Ledger {
     return made.id;
   }
 
+  Result<NewApiKey> open_account(std::string_view name, Credits opening, std::string_view key_label,
+                                 WallTime now) override {
+    if (auto status = check_text("label", key_label); !status) return status.error();
+    if (opening.micro != 0) {
+      if (auto status = check_amount("deposit", opening); !status) return status.error();
+      if (balances_[external_book()] - opening < -kMaxSupply) return supply_exceeded();
+    }
+    const auto account = create_account(name, now);
+    if (!account) return account.error();
+    if (opening.micro != 0) (void)deposit(*account, opening, "opening " + account->value, now);
+    return create_api_key(*account, key_label, now);
+  }
+
   Result<Account> account(const AccountId& id) override {
     for (Account found : accounts_)
       if (found.id == id) {

@@ -51,6 +51,29 @@ TEST_P(EachLedger, RefusesMoreMoneyThanItCanCount) {
   EXPECT_EQ(balance(ada), kMaxSupply);
 }
 
+TEST_P(EachLedger, OpensAnAccountWithDepositAndKeyOrNotAtAll) {
+  expect_error(ledger().open_account("ada", {kMaxAmount.micro + 1}, "first", at(1)),
+               ErrorKind::invalid_input);
+  expect_error(ledger().open_account("ada", {-1}, "first", at(1)), ErrorKind::invalid_input);
+  expect_error(ledger().open_account("ada", {5}, "a\nb", at(1)), ErrorKind::invalid_input);
+  expect_error(ledger().open_account("", {5}, "first", at(1)), ErrorKind::invalid_input);
+  const AccountId rich = *ledger().create_account("rich", at(1));
+  for (std::int64_t i = 0; i < kMaxSupply.micro / kMaxAmount.micro; ++i)
+    ASSERT_TRUE(ledger().deposit(rich, kMaxAmount, std::to_string(i), at(2)));
+  expect_error(ledger().open_account("ada", {5}, "first", at(2)), ErrorKind::invalid_input);
+  EXPECT_EQ(ledger().list_accounts()->size(), 1u);
+
+  const NewApiKey ada = *ledger().open_account("ada", {}, "first", at(3));
+  EXPECT_EQ(*ledger().find_by_api_key(ada.secret), ada.key.account);
+  EXPECT_EQ(ledger().find_account("ada")->id, ada.key.account);
+  EXPECT_EQ(balance(ada.key.account), Credits{0});
+  expect_error(ledger().open_account("ada", {}, "first", at(4)), ErrorKind::conflict);
+}
+
+TEST_P(EachLedger, AnOpenedAccountHasItsOpeningDeposit) {
+  EXPECT_EQ(balance(ledger().open_account("ada", {500}, "first", at(1))->key.account), Credits{500});
+}
+
 TEST_P(EachLedger, FindsAnAccountByKeyUntilItIsRevoked) {
   const AccountId ada = *ledger().create_account("ada", at(1));
   const NewApiKey made = *ledger().create_api_key(ada, "laptop", at(2));
@@ -310,7 +333,8 @@ TEST_P(EachLedger, TreatsHostileTextAsText) {
   const std::string huge(10'000'000, 'a');
   for (const std::string& bad :
        {std::string(), huge, std::string("a\0b", 3), std::string("a\nb"), std::string("\xff\xfe"),
-        std::string("\xc0\xaf"), std::string("\xed\xa0\x80")}) {
+        std::string("\x7f"), std::string("a\u0080"), std::string("\u009f"), std::string("\xc0\xaf"),
+        std::string("\xed\xa0\x80")}) {
     expect_error(ledger().create_account(bad, at(1)), ErrorKind::invalid_input);
     expect_error(ledger().deposit(mallory, {5}, bad, at(1)), ErrorKind::invalid_input);
     expect_error(ledger().set_price(bad, {}), ErrorKind::invalid_input);
