@@ -1,6 +1,8 @@
 #include "client/api_client.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 #include "http/sse.h"
 
@@ -50,8 +52,12 @@ T field(const Json& json, const char* name, T otherwise = {}) {
   if (at == json.end()) return otherwise;
   if constexpr (std::is_same_v<T, std::string>)
     return at->is_string() ? at->get<std::string>() : otherwise;
-  else
+  else if constexpr (std::is_floating_point_v<T>)
     return at->is_number() ? at->get<T>() : otherwise;
+  else if (at->is_number_unsigned() && !std::in_range<T>(at->get<std::uint64_t>()))
+    return otherwise;
+  else
+    return at->is_number_integer() && std::in_range<T>(at->get<std::int64_t>()) ? at->get<T>() : otherwise;
 }
 
 // What a terminal handed us may not be UTF-8.
@@ -68,13 +74,14 @@ Result<Json> parse(const Result<std::string>& body) {
 
 std::optional<std::int64_t> amount(const Json& json, const char* name) {
   const auto at = json.find(name);
-  return at != json.end() && at->is_number() ? std::optional(at->get<std::int64_t>()) : std::nullopt;
+  if (at == json.end() || !at->is_number_integer()) return std::nullopt;
+  return field<std::int64_t>(json, name);
 }
 
-SessionRow session_from(const Json& json) {
+Result<SessionRow> session_from(const Json& json) {
   SessionRow row;
-  if (!json.is_object()) return row;
   row.id = field<std::string>(json, "id");
+  if (row.id.empty()) return fail(ErrorKind::corrupt, "the router's answer is not a session");
   row.model = field<std::string>(json, "model");
   row.state = field<std::string>(json, "state");
   row.label = field<std::string>(json, "label");
@@ -105,9 +112,13 @@ Result<SessionRow> session_from(const Result<std::string>& body) {
   return session_from(*json);
 }
 
-const Json& data_of(const Json& json) {
-  static const Json none = Json::array();
-  return json.is_object() && json.contains("data") && json["data"].is_array() ? json["data"] : none;
+// An object with an array `data`.
+Result<Json> list_from(const Result<std::string>& body) {
+  auto json = parse(body);
+  if (!json) return json;
+  if (!json->is_object() || !json->contains("data") || !(*json)["data"].is_array())
+    return fail(ErrorKind::corrupt, "the router's answer is not a list");
+  return json;
 }
 
 // Takes what one event of a chat stream says into the outcome; yields its text.
@@ -138,7 +149,9 @@ std::string take_event(const Json& event, ChatOutcome& outcome) {
 }  // namespace
 
 ApiClient::ApiClient(std::string base_url, std::string api_key, http::ClientOptions options)
-    : base_url_(std::move(base_url)), api_key_(std::move(api_key)), http_(std::move(options)) {}
+    : base_url_(std::move(base_url)), api_key_(std::move(api_key)), http_(std::move(options)) {
+  while (base_url_.ends_with('/')) base_url_.pop_back();  // paths begin with one
+}
 
 http::ClientRequest ApiClient::request(std::string method, const std::string& path, std::string body) const {
   http::ClientRequest out;
@@ -158,10 +171,10 @@ Result<std::string> ApiClient::call(const http::ClientRequest& wanted) {
 }
 
 Result<NodeCount> ApiClient::attached_nodes() {
-  const auto json = parse(call(request("GET", "/v1/nodes")));
+  const auto json = list_from(call(request("GET", "/v1/nodes")));
   if (!json) return json.error();
   NodeCount count;
-  for (const Json& node : data_of(*json)) {
+  for (const Json& node : (*json)["data"]) {
     count.miners += field<std::string>(node, "role") == "miner";
     count.validators += field<std::string>(node, "role") == "validator";
   }
@@ -169,10 +182,10 @@ Result<NodeCount> ApiClient::attached_nodes() {
 }
 
 Result<std::vector<ModelRow>> ApiClient::models() {
-  const auto json = parse(call(request("GET", "/v1/models")));
+  const auto json = list_from(call(request("GET", "/v1/models")));
   if (!json) return json.error();
   std::vector<ModelRow> rows;
-  for (const Json& model : data_of(*json)) {
+  for (const Json& model : (*json)["data"]) {
     static const Json none = Json::object();
     const Json& more = model.contains("cortensor") ? model["cortensor"] : none;
     rows.push_back({field<std::string>(model, "id"), field<std::string>(more, "quantisation"),
@@ -187,22 +200,25 @@ Result<std::vector<ModelRow>> ApiClient::models() {
 Result<std::int64_t> ApiClient::balance() {
   const auto json = parse(call(request("GET", "/v1/account")));
   if (!json) return json.error();
-  return field<std::int64_t>(*json, "balance_microcredits");
+  if (const auto balance = json->is_object() ? amount(*json, "balance_microcredits") : std::nullopt)
+    return *balance;
+  return fail(ErrorKind::corrupt, "the router's answer is not an account");
 }
 
 Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
   Json validation = {{"level", wanted.validation}};
   if (wanted.validation == "spot") validation["probability"] = wanted.probability;
-  if (wanted.validation == "quorum") {
+  const bool quorum = wanted.validation == "quorum";
+  if (quorum) {
     validation["k"] = wanted.quorum_k;
     validation["n"] = wanted.quorum_n;
   }
   Json body = {{"model", wanted.model},
                {"budget_microcredits", wanted.budget},
                {"validation", validation},
-               {"redundancy", wanted.redundancy},
                {"expires_in_seconds", wanted.expires_in_seconds},
                {"label", wanted.label}};
+  if (!quorum) body["redundancy"] = wanted.redundancy;
   if (wanted.max_prompt_price) body["max_prompt_price_microcredits_per_million"] = *wanted.max_prompt_price;
   if (wanted.max_completion_price)
     body["max_completion_price_microcredits_per_million"] = *wanted.max_completion_price;
@@ -211,12 +227,24 @@ Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
 
 Result<std::vector<SessionRow>> ApiClient::sessions() {
   std::vector<SessionRow> rows;
+  std::set<std::string> seen;
   std::string after;
   for (;;) {
-    const auto json = parse(call(request("GET", "/v1/sessions?limit=100" + after)));
+    const auto json = list_from(call(request("GET", "/v1/sessions?limit=100" + after)));
     if (!json) return json.error();
-    for (const Json& session : data_of(*json)) rows.push_back(session_from(session));
-    if (!json->value("has_more", false) || rows.empty()) return rows;
+    const Json& page = (*json)["data"];
+    for (const Json& session : page) {
+      auto row = session_from(session);
+      if (!row) return row.error();
+      if (!seen.insert(row->id).second)
+        return fail(ErrorKind::corrupt, "the router's list of sessions repeats itself");
+      rows.push_back(std::move(*row));
+    }
+    const auto more = json->find("has_more");
+    if (more == json->end() || !more->is_boolean())
+      return fail(ErrorKind::corrupt, "the router's list of sessions does not say whether it goes on");
+    if (*more == false) return rows;
+    if (page.empty()) return fail(ErrorKind::corrupt, "the router's list of sessions goes on without any");
     after = "&after=" + rows.back().id;
   }
 }
@@ -244,15 +272,22 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
   if (wanted.max_tokens > 0) body["max_tokens"] = wanted.max_tokens;
 
   ChatOutcome outcome;
+  bool done = false;
   std::optional<Error> broken;
   http::SseParser events;
   const auto on_event = [&](const http::SseEvent& event) {
-    if (event.data == "[DONE]") return;
+    if (done || broken) return;
+    if (event.data == "[DONE]") {
+      done = true;
+      return;
+    }
     const Json json = Json::parse(event.data, nullptr, false);
     if (json.is_object() && json.contains("error"))
       broken = error_of(500, event.data);
-    else if (json.is_object())
-      if (const std::string text = take_event(json, outcome); !text.empty()) on_text(text);
+    else if (!json.is_object())
+      broken = fail(ErrorKind::corrupt, "the router's answer is not a stream of JSON objects");
+    else if (const std::string text = take_event(json, outcome); !text.empty())
+      on_text(text);
   };
   auto response = http_.request_stream(request("POST", "/v1/chat/completions", text_of(body)),
                                        [&](std::string_view chunk) {
@@ -263,6 +298,7 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
   if (broken) return *broken;
   if (!response) return response.error();
   if (response->status / 100 != 2) return error_of(response->status, response->body);
+  if (!done || outcome.verdict.empty()) return fail(ErrorKind::corrupt, "the answer ended without its proof");
   return outcome;
 }
 

@@ -82,7 +82,7 @@ class ApiClient {
   Result<std::vector<SessionRow>> sessions();
   Result<SessionRow> session(const std::string& id);
   Result<SessionRow> close_session(const std::string& id);
-  // Text goes to on_text as it arrives.
+  // Text goes to on_text as it arrives. corrupt: the stream ended without the proof or the end mark.
   Result<ChatOutcome> chat(const ChatRequest& request, const std::function<void(std::string_view)>& on_text);
   Result<std::string> receipt(const std::string& id);  // JSON, as `cortensor verify` reads it
 

@@ -39,16 +39,18 @@ std::optional<std::string_view> Request::bearer_token() const {
   return value->substr(begin);
 }
 
-std::optional<std::string> Request::query_value(std::string_view name) const {
+Result<std::optional<std::string>> Request::query_value(std::string_view name) const {
   std::string_view rest = query;
   while (!rest.empty()) {
     const std::string_view item = rest.substr(0, rest.find('&'));
     rest.remove_prefix(std::min(rest.size(), item.size() + 1));
     const std::size_t equals = item.find('=');
     if (percent_decode(item.substr(0, equals), true) != name) continue;
-    return percent_decode(equals == std::string_view::npos ? "" : item.substr(equals + 1), true);
+    auto value = percent_decode(equals == std::string_view::npos ? "" : item.substr(equals + 1), true);
+    if (!value) return fail(ErrorKind::invalid_input, std::string(name) + ": broken percent-encoding");
+    return value;
   }
-  return std::nullopt;
+  return std::optional<std::string>();
 }
 
 std::string_view Request::path_variable(std::string_view name) const {

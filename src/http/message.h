@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
+
 namespace cortensor::http {
 
 // Name and value, in the order sent.
@@ -28,8 +30,8 @@ struct Request {
   std::optional<std::string_view> header(std::string_view name) const { return find_header(headers, name); }
   // The token of "Authorization: Bearer <token>"; nothing when absent or of another scheme.
   std::optional<std::string_view> bearer_token() const;
-  // The decoded value of the first ?name=value; nothing when absent or badly encoded.
-  std::optional<std::string> query_value(std::string_view name) const;
+  // The decoded value of the first ?name=value; nothing when absent. invalid_input: badly encoded.
+  Result<std::optional<std::string>> query_value(std::string_view name) const;
   // The value of a route's {name}; empty when the route has none of that name.
   std::string_view path_variable(std::string_view name) const;
 };

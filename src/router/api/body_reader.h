@@ -45,6 +45,10 @@ class BodyReader {
 
   // Remembers the first complaint.
   void refuse(const std::string& name, std::string message, ErrorKind kind = ErrorKind::invalid_input);
+  // What a reader of one of the fields complained about.
+  void refuse(const ApiError& problem) {
+    if (!problem_) problem_ = problem;
+  }
   const std::optional<ApiError>& problem() const { return problem_; }
 
  private:

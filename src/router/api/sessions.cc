@@ -26,23 +26,26 @@ ledger::Validation read_validation(BodyReader& body) {
   if (field == nullptr) return validation;
   BodyReader inner(field->is_string() ? Json{{"level", *field}} : *field, "validation");
   const auto level = protocol::validation_level_from(inner.text("level", ledger::kMaxText).value_or("none"));
-  if (!level) {
-    body.refuse("validation", level.error().message);
+  if (inner.problem() || !level) {
+    if (!inner.problem()) inner.refuse("level", "expected none, spot, full or quorum");
+    body.refuse(*inner.problem());
     return validation;
   }
   validation.level = *level;
   if (*level == protocol::ValidationLevel::spot) {
     const double probability = inner.number("probability", 0, 1).value_or(kDefaultProbability);
     validation.spot_ppm = static_cast<std::uint32_t>(std::lround(probability * ledger::kMillion));
-    if (validation.spot_ppm == 0) body.refuse("validation.probability", "expected at least 0.000001");
+    if (validation.spot_ppm == 0) inner.refuse("probability", "expected at least 0.000001");
   }
   if (*level == protocol::ValidationLevel::quorum) {
     validation.quorum_k = static_cast<std::uint32_t>(inner.integer("k", 2, 16).value_or(2));
     validation.quorum_n = static_cast<std::uint32_t>(inner.integer("n", 2, 16).value_or(validation.quorum_k));
     if (validation.quorum_k > validation.quorum_n || 2 * validation.quorum_k <= validation.quorum_n)
-      body.refuse("validation.k", "expected more than half of n, at most n");
+      inner.refuse("k", "expected more than half of n, at most n");
+    if (body.has("redundancy"))
+      body.refuse("redundancy", "has no meaning at level quorum, where n says how many miners answer");
   }
-  if (inner.problem()) body.refuse("validation", inner.problem()->error.message);
+  if (inner.problem()) body.refuse(*inner.problem());
   return validation;
 }
 
@@ -69,6 +72,8 @@ void Api::create_session(const Caller& caller, http::Request& request, http::Res
   const auto lifetime = body.integer("expires_in_seconds", 1, core_.options().max_session_lifetime.count());
   spec.expiry = now + std::chrono::seconds(lifetime.value_or(kDefaultLifetime));
   if (body.problem()) return respond_error(responder, *body.problem());
+  if (const Status status = ledger::check_text("label", spec.label); !status)
+    return respond_error(responder, status.error(), "label");
   if (core_.catalogue().find(spec.model) == nullptr)
     return respond_error(responder, fail(ErrorKind::not_found, "there is no model '" + spec.model + "' here"),
                          "model");
@@ -79,7 +84,9 @@ void Api::create_session(const Caller& caller, http::Request& request, http::Res
 
 void Api::list_sessions(const Caller& caller, http::Request& request, http::Responder& responder) {
   std::size_t limit = kDefaultPage;
-  if (const auto wanted = request.query_value("limit")) {
+  const auto page = request.query_value("limit");
+  if (!page) return respond_error(responder, page.error(), "limit");
+  if (const auto& wanted = *page) {
     const char* end = wanted->data() + wanted->size();
     const auto [stopped, problem] = std::from_chars(wanted->data(), end, limit);
     if (problem != std::errc() || stopped != end || limit < 1 || limit > kMaxPage)
@@ -87,8 +94,10 @@ void Api::list_sessions(const Caller& caller, http::Request& request, http::Resp
                            fail(ErrorKind::invalid_input, "limit: expected 1 to " + std::to_string(kMaxPage)),
                            "limit");
   }
+  const auto last = request.query_value("after");
+  if (!last) return respond_error(responder, last.error(), "after");
   std::optional<SessionId> after;
-  if (const auto wanted = request.query_value("after")) after = SessionId(*wanted);
+  if (*last) after = SessionId(**last);
   // One more than asked for tells whether there are more.
   auto sessions = core_.ledger().list_sessions(caller.account, limit + 1, after);
   if (!sessions) return respond_error(responder, sessions.error(), after ? "after" : "");

@@ -280,13 +280,22 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
     body.update(more);
     const Answer answer = post("/v1/sessions", body);
     EXPECT_EQ(answer.status, 400) << answer.body;
-    return answer.body["error"]["param"];
+    const std::string name = answer.body["error"]["param"], message = answer.body["error"]["message"];
+    EXPECT_TRUE(message.starts_with(name + ": ")) << message;
+    EXPECT_EQ(message.find(": "), message.rfind(": ")) << message;
+    return name;
   };
   EXPECT_EQ(param({{"budget_microcredits", 0}}), "budget_microcredits");
   EXPECT_EQ(param({{"budget_microcredits", nullptr}}), "budget_microcredits");
-  EXPECT_EQ(param({{"validation", "perhaps"}}), "validation");
-  EXPECT_EQ(param({{"validation", {{"level", "spot"}, {"probability", 2}}}}), "validation");
+  EXPECT_EQ(param({{"validation", "perhaps"}}), "validation.level");
+  EXPECT_EQ(param({{"validation", {{"level", "spot"}, {"probability", 2}}}}), "validation.probability");
   EXPECT_EQ(param({{"validation", {{"level", "quorum"}, {"k", 2}, {"n", 4}}}}), "validation.k");
+  EXPECT_EQ(param({{"validation", {{"level", "spot"}, {"probability", 0}}}}), "validation.probability");
+  EXPECT_EQ(param({{"validation", {{"level", 5}}}}), "validation.level");
+  EXPECT_EQ(param({{"validation", 5}}), "validation");
+  EXPECT_EQ(param({{"validation", "quorum"}, {"redundancy", 2}}), "redundancy");
+  for (const char* label : {"a\nb", "\x7f", "\u0080", "\u0085", "a\u009f"})
+    EXPECT_EQ(param({{"label", label}}), "label");
   EXPECT_EQ(param({{"redundancy", 17}}), "redundancy");
   EXPECT_EQ(param({{"expires_in_seconds", 0}}), "expires_in_seconds");
   EXPECT_EQ(post("/v1/sessions", {{"model", "nope"}, {"budget_microcredits", 1000}}).status, 404);
@@ -327,6 +336,13 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
   EXPECT_EQ(call(other).status, 404);
 }
 
+TEST_F(ApiTest, ALabelMayBeInAnyLanguage) {
+  const Answer made = post(
+      "/v1/sessions", {{"model", "tiny:q8_0"}, {"budget_microcredits", 1}, {"label", "\u00a0\u00e9\u0400"}});
+  EXPECT_EQ(made.status, 201);
+  EXPECT_EQ(made.body["label"], "\u00a0\u00e9\u0400");
+}
+
 TEST_F(ApiTest, ListsSessionsPageByPage) {
   std::vector<std::string> opened;
   for (int i = 0; i < 23; ++i)
@@ -349,6 +365,11 @@ TEST_F(ApiTest, ListsSessionsPageByPage) {
   for (const char* limit : {"0", "101", "-1", "ten", "5x", ""})
     EXPECT_EQ(get(std::string("/v1/sessions?limit=") + limit).body["error"]["param"], "limit") << limit;
   EXPECT_EQ(get("/v1/sessions?limit=0").status, 400);
+  for (const char* name : {"limit", "after"}) {
+    const Answer broken = get(std::string("/v1/sessions?") + name + "=%zz");
+    EXPECT_EQ(broken.status, 400);
+    EXPECT_EQ(broken.body["error"]["param"], name);
+  }
   const Answer unknown = get("/v1/sessions?after=sess_none");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.body["error"]["param"], "after");
