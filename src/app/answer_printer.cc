@@ -1,11 +1,12 @@
 #include "app/answer_printer.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "app/printable.h"
-#include "app/progress.h"
+#include "app/terminal.h"
 #include "base/units.h"
 
 namespace cortensor::app {
@@ -23,7 +24,7 @@ void print_as_it_comes(std::string_view received) {
 }
 
 void print_proof(const client::ChatOutcome& outcome) {
-  const bool colours = standard_output_is_terminal();
+  const bool colours = takes_colours(STDOUT_FILENO);
   const char* colour = !colours                       ? ""
                        : outcome.verdict == "VALID"   ? "\x1b[32m"
                        : outcome.verdict == "INVALID" ? "\x1b[31m"
@@ -34,15 +35,20 @@ void print_proof(const client::ChatOutcome& outcome) {
               static_cast<long long>(outcome.completion_tokens), to_string(Credits{outcome.cost}).c_str());
 }
 
+Status make_receipts_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error && ::access(folder.c_str(), W_OK | X_OK) != 0) error.assign(errno, std::generic_category());
+  if (error) return fail(ErrorKind::unavailable, "receipts folder " + folder + ": " + error.message());
+  return ok();
+}
+
 Result<std::string> save_receipt(client::ApiClient& api, const std::string& id, const std::string& folder) {
   if (id.empty() || id.find_first_not_of(kIdCharacters) != std::string::npos)
     return fail(ErrorKind::corrupt,
                 "the router's receipt id '" + id + "' is not made of letters, digits, _ and -");
   const auto json = api.receipt(id);
   if (!json) return json.error();
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return fail(ErrorKind::unavailable, "receipts folder " + folder + ": " + error.message());
   const std::string path = folder + "/" + id + ".json";
   std::ofstream file(path, std::ios::binary);
   file << *json << std::flush;

@@ -14,6 +14,9 @@ void print_as_it_comes(std::string_view text);
 // One line: verdict, tokens, cost, receipts.
 void print_proof(const client::ChatOutcome& outcome);
 
+// Makes sure that receipts can be saved there; to be asked before an answer is paid for.
+Status make_receipts_folder(const std::string& folder);
+
 // Saves the receipt as FOLDER/ID.json and yields the path.
 Result<std::string> save_receipt(client::ApiClient& api, const std::string& id, const std::string& folder);
 

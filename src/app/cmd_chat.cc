@@ -12,6 +12,7 @@
 #include "app/progress.h"
 #include "app/remote.h"
 #include "app/subcommands.h"
+#include "protocol/message.h"
 
 namespace cortensor::app {
 namespace {
@@ -58,10 +59,11 @@ Result<Exit> ask(Options& options, const std::string& question, const CtrlC* ctr
   return outcome->verdict == "INVALID" ? Exit::not_valid : Exit::success;
 }
 
-void ask_and_go_on(Options& options, const std::string& question, const CtrlC* ctrl_c = nullptr) {
-  if (question.find_first_not_of(" \n") == std::string::npos) return;
-  if (const auto answer = ask(options, question, ctrl_c); !answer)
-    std::fprintf(stderr, "cortensor: %s\n", printable_line(answer.error().message).c_str());
+// A failure is reported and does not end the conversation.
+Exit ask_and_go_on(Options& options, const std::string& question, const CtrlC* ctrl_c = nullptr) {
+  if (question.find_first_not_of(" \t\r\n") == std::string::npos) return Exit::success;
+  const auto answer = ask(options, question, ctrl_c);
+  return answer ? *answer : report(answer.error());
 }
 
 void converse_at_terminal(Options& options) {
@@ -73,8 +75,23 @@ void converse_at_terminal(Options& options) {
   std::puts("");
 }
 
+// The lines of standard input; yields the last failure, if any.
+Exit converse_with_script(Options& options) {
+  const bool prompts = standard_output_is_terminal();
+  Exit outcome = Exit::success;
+  std::string line;
+  while (prompts && std::fputs("> ", stdout), std::fflush(stdout), std::getline(std::cin, line)) {
+    if (line.ends_with('\r')) line.pop_back();
+    if (const Exit exit = ask_and_go_on(options, line); exit != Exit::success) outcome = exit;
+  }
+  if (prompts) std::puts("");
+  return outcome;
+}
+
 Result<Exit> chat(Options& options) {
   options.request.temperature = options.temperature;
+  if (!options.receipts.empty())
+    if (Status made = make_receipts_folder(options.receipts); !made) return made.error();
   if (options.request.model.empty()) {
     const auto api = connect(options.remote);
     if (!api) return api.error();
@@ -88,12 +105,7 @@ Result<Exit> chat(Options& options) {
     converse_at_terminal(options);
     return Exit::success;
   }
-  const bool prompts = standard_output_is_terminal();
-  std::string line;
-  while (prompts && std::fputs("> ", stdout), std::fflush(stdout), std::getline(std::cin, line))
-    ask_and_go_on(options, line);
-  if (prompts) std::puts("");
-  return Exit::success;
+  return converse_with_script(options);
 }
 
 }  // namespace
@@ -114,7 +126,7 @@ void add_chat(CLI::App& root) {
   command
       ->add_option("-n,--max-tokens", options->request.max_tokens,
                    "tokens at most; 0 is the router's default")
-      ->transform(whole(0, 1 << 20));
+      ->transform(whole(0, protocol::kMaxAnswerTokens));
   command->add_option("--receipts", options->receipts, "folder to save receipts in");
   examples(command,
            "  cortensor chat\n"

@@ -14,6 +14,7 @@
 #include "engine/chat_template.h"
 #include "engine/text_stream.h"
 #include "engine/tokenizer.h"
+#include "protocol/message.h"
 
 namespace cortensor::app {
 namespace {
@@ -100,7 +101,7 @@ void add_generate(CLI::App& root) {
   command->add_flag("--chat", options->chat, "wrap the prompt in the model's chat template");
   command->add_option("-n,--max-tokens", options->max_tokens, "tokens at most")
       ->capture_default_str()
-      ->transform(whole(1, 1 << 20));
+      ->transform(whole(1, protocol::kMaxAnswerTokens));
   command->add_option("--temperature", options->sampling.temperature, "0 is greedy")
       ->capture_default_str()
       ->transform(temperature());

@@ -24,6 +24,7 @@ Result<Exit> invite(const Options& options) {
   if (!std::filesystem::exists(options.data + "/router.key", error))
     return fail(ErrorKind::not_found,
                 "no router's key in " + options.data + "; start the router once to make one");
+  warn_if_exposed(options.data + "/router.key");
   const auto key = crypto::PrivateKey::load_or_create(options.data + "/router.key");
   if (!key) return key.error();
   // Read as a node will read it, before a token is made for it.

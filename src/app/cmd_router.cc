@@ -5,6 +5,7 @@
 #include "app/command.h"
 #include "app/model_path.h"
 #include "app/number_option.h"
+#include "app/secret_file.h"
 #include "app/subcommands.h"
 #include "base/log.h"
 #include "http/asio_executor.h"
@@ -54,6 +55,8 @@ Status fill(Options& options) {
 Result<Exit> run(Options& options) {
   log::set_role("router");
   if (Status status = fill(options); !status) return status.error();
+  warn_if_exposed(options.data + "/router.key");
+  if (!options.router.tls_key.empty()) warn_if_exposed(options.router.tls_key);
   http::AsioExecutor executor;
   auto node = router::RouterNode::start(options.router, executor);
   if (!node) return node.error();

@@ -9,8 +9,8 @@
 #include "app/model_path.h"
 #include "app/number_option.h"
 #include "app/printable.h"
-#include "app/progress.h"
 #include "app/subcommands.h"
+#include "app/terminal.h"
 #include "base/units.h"
 
 namespace cortensor::app {
@@ -25,10 +25,10 @@ struct Options {
 volatile std::sig_atomic_t interrupted = 0;
 
 const char* bold() {
-  return standard_output_is_terminal() ? "\x1b[1m" : "";
+  return takes_colours(STDOUT_FILENO) ? "\x1b[1m" : "";
 }
 const char* plain() {
-  return standard_output_is_terminal() ? "\x1b[0m" : "";
+  return takes_colours(STDOUT_FILENO) ? "\x1b[0m" : "";
 }
 
 void say(const char* step) {
@@ -39,6 +39,8 @@ void say(const char* step) {
 // Session, prompt, streamed answer, verdict, receipt, and the receipt re-checked by a process that knows no
 // network.
 Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
+  const std::string receipts = options.network.data + "/receipts";
+  if (Status made = make_receipts_folder(receipts); !made) return made.error();
   client::ApiClient api(network.url(), network.api_key());
   const auto model = parse_model(options.network.models.front());
   if (!model) return model.error();
@@ -67,7 +69,7 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   say("3  Replayed by a validator");
   print_proof(*outcome);
   if (outcome->receipts.empty()) return fail(ErrorKind::internal, "the answer came without a receipt");
-  const auto receipt = save_receipt(api, outcome->receipts.front(), options.network.data + "/receipts");
+  const auto receipt = save_receipt(api, outcome->receipts.front(), receipts);
   if (!receipt) return receipt.error();
 
   say("4  The receipt, verified offline");

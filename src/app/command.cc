@@ -15,11 +15,15 @@ Exit exit_for(ErrorKind kind) {
 
 }  // namespace
 
+Exit report(const Error& error) {
+  std::fprintf(stderr, "cortensor: %s\n", printable_line(error.message).c_str());
+  return exit_for(error.kind);
+}
+
 void run_with(CLI::App* command, std::function<Result<Exit>()> work) {
   command->callback([work = std::move(work)] {
     const Result<Exit> result = work();
-    if (!result) std::fprintf(stderr, "cortensor: %s\n", printable_line(result.error().message).c_str());
-    Exit code = result ? *result : exit_for(result.error().kind);
+    Exit code = result ? *result : report(result.error());
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
       std::fputs("cortensor: standard output: cannot be written\n", stderr);
       if (code == Exit::success) code = Exit::failure;

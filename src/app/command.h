@@ -18,7 +18,10 @@ enum class Exit : int {
   interrupted = 130  // Ctrl-C
 };
 
-// Runs `work` when the subcommand is chosen, prints its error to standard error and sets the exit code.
+// Prints the error to standard error; yields the exit code for it.
+Exit report(const Error& error);
+
+// Runs `work` when the subcommand is chosen, reports its error and sets the exit code.
 void run_with(CLI::App* command, std::function<Result<Exit>()> work);
 
 // A footer of examples for --help: one command per line.

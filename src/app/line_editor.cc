@@ -7,11 +7,13 @@
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
-#include <cstdlib>
 #include <cwchar>
 #include <string_view>
+#include <utility>
 
+#include "app/terminal.h"
 #include "base/check.h"
+#include "engine/unicode.h"
 
 namespace cortensor::app {
 namespace {
@@ -56,7 +58,11 @@ struct LineEditor::State {
   explicit State(CtrlC& interrupt) : ctrl_c(interrupt) {}
 
   // Waits for a byte or for Ctrl-C; as read() otherwise.
-  ssize_t next_byte(unsigned char& byte) {
+  ssize_t next_byte(char& byte) {
+    if (put_back) {
+      byte = *std::exchange(put_back, std::nullopt);
+      return 1;
+    }
     for (;;) {
       pollfd events[] = {{STDIN_FILENO, POLLIN, 0}, {ctrl_c.fd(), POLLIN, 0}};
       if (::poll(events, 2, -1) < 0) continue;
@@ -66,18 +72,19 @@ struct LineEditor::State {
     }
   }
 
-  // One character of UTF-8, whatever the locale says; what is not UTF-8 becomes U+FFFD.
+  // One character of UTF-8, whatever the locale says; what is not UTF-8 becomes U+FFFD. The byte that breaks
+  // a sequence is no part of it: it may be Enter.
   int next_character(wchar_t& out) {
-    unsigned char byte = 0;
-    if (const ssize_t got = next_byte(byte); got != 1) return static_cast<int>(got);
-    const int more = byte < 0xc2 ? 0 : byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : byte < 0xf5 ? 3 : 0;
-    out = more == 0 ? static_cast<wchar_t>(byte) : static_cast<wchar_t>(byte & (0x3f >> more));
-    if (more == 0 && byte >= 0x80) out = kReplacement;
-    for (int i = 0; i < more; ++i) {
+    std::string bytes;
+    engine::Utf8Sequence sequence;
+    do {
+      char byte = 0;
       if (const ssize_t got = next_byte(byte); got != 1) return static_cast<int>(got);
-      if ((byte & 0xc0) != 0x80) return out = kReplacement, 1;
-      out = static_cast<wchar_t>(out << 6 | (byte & 0x3f));
-    }
+      bytes += byte;
+      sequence = engine::utf8_at(bytes, 0);
+    } while (sequence.kind == engine::Utf8Kind::incomplete);
+    if (sequence.length < bytes.size()) put_back = bytes.back();
+    out = sequence.kind == engine::Utf8Kind::whole ? static_cast<wchar_t>(sequence.code) : kReplacement;
     return 1;
   }
 
@@ -107,6 +114,7 @@ struct LineEditor::State {
   }
 
   CtrlC& ctrl_c;
+  std::optional<char> put_back;
   EditLine* editor = nullptr;
   History* history = nullptr;
 };
@@ -156,8 +164,7 @@ LineEditor::~LineEditor() {
 
 std::optional<std::string> LineEditor::read() {
   (void)state_->ctrl_c.take();  // what stopped the last answer does not end the conversation
-  const char* terminal = std::getenv("TERM");
-  const bool knows_paste = terminal != nullptr && std::string_view(terminal) != "dumb";
+  const bool knows_paste = takes_escapes(STDOUT_FILENO);
   if (knows_paste) send(kPasteOn);
   el_resize(state_->editor);  // the window may have changed since
   el_set(state_->editor, EL_PREP_TERM,

@@ -88,6 +88,7 @@ Result<Exit> run_node(const NodeOptions& options) {
     std::error_code ignored;  // load_or_create says what is wrong
     std::filesystem::create_directories(folder, ignored);
   }
+  warn_if_exposed(options.key_path);
   const auto key = crypto::PrivateKey::load_or_create(options.key_path);
   if (!key) return key.error();
 

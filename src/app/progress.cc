@@ -5,17 +5,16 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "app/terminal.h"
+
 namespace cortensor::app {
 
-bool standard_error_is_terminal() {
-  return ::isatty(STDERR_FILENO) == 1;
-}
 bool standard_output_is_terminal() {
   return ::isatty(STDOUT_FILENO) == 1;
 }
 
 ProgressBar::ProgressBar(std::string title)
-    : title_(std::move(title)), terminal_(standard_error_is_terminal()) {}
+    : title_(std::move(title)), terminal_(takes_escapes(STDERR_FILENO)) {}
 
 ProgressBar::~ProgressBar() {
   if (drawn_) std::fputs("\r\x1b[K", stderr);

@@ -24,7 +24,6 @@ class ProgressBar {
   std::chrono::steady_clock::time_point last_{};
 };
 
-bool standard_error_is_terminal();
 bool standard_output_is_terminal();
 
 }  // namespace cortensor::app

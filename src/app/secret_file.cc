@@ -5,12 +5,25 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 namespace cortensor::app {
 
+void warn_if_exposed(const std::string& path) {
+  static std::set<std::string> told;
+  struct stat file {};
+  if (::stat(path.c_str(), &file) != 0 || !S_ISREG(file.st_mode) || (file.st_mode & S_IRWXO) == 0) return;
+  if (told.insert(path).second)
+    std::fprintf(stderr,
+                 "cortensor: warning: %s: every user of this machine can read or change it; chmod 600 it\n",
+                 path.c_str());
+}
+
 Result<std::string> first_line(const std::string& path) {
+  warn_if_exposed(path);
   std::ifstream file(path);
   std::string line;
   if (!file || !std::getline(file, line))

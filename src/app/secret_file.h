@@ -7,7 +7,10 @@
 
 namespace cortensor::app {
 
-// The first line; an error when the file cannot be read or the line is empty.
+// Says on standard error, once for each file, that others than its owner and group can get at it.
+void warn_if_exposed(const std::string& path);
+
+// The first line, with that warning; an error when the file cannot be read or the line is empty.
 Result<std::string> first_line(const std::string& path);
 
 // Makes or replaces the file, readable by its owner alone.

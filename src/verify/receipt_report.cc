@@ -11,7 +11,10 @@ std::vector<std::string> check_papers(const protocol::Receipt& receipt) {
 ReceiptReport check_receipt(const protocol::Receipt& receipt, engine::Engine& engine) {
   ReceiptReport report;
   report.problems = check_papers(receipt);
-  if (receipt.commitments.empty()) return report;
+  if (receipt.commitments.empty()) {
+    report.reason = "the receipt has no miner's commitment";
+    return report;
+  }
 
   // The replay runs even when a signature is wrong, so that it can point at the position that was changed; so
   // it compares tokens and digests directly and does not ask whether the commitment fits them.

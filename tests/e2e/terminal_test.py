@@ -46,7 +46,7 @@ class Terminal:
         return self.read("> ")
 
     def type(self, text):
-        os.write(self.fd, text.encode())
+        os.write(self.fd, text.encode(errors="surrogateescape"))
 
     def end(self, seconds=20):
         deadline = time.monotonic() + seconds
@@ -117,8 +117,11 @@ class Recorder:
         self.server.shutdown()
         self.server.server_close()
 
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
     def chat(self, *arguments, **environment):
-        url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        url = self.url()
         return Terminal(["chat", *arguments], {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TERM": "xterm",
                                                "LANG": "C.UTF-8", "CORTENSOR_URL": url, **environment})
 
@@ -153,6 +156,15 @@ class Editing(unittest.TestCase):
     def test_characters_of_several_bytes_are_one(self):
         for environment in ({}, {"LANG": "C", "LC_ALL": "C"}):
             self.assertEqual(self.asked("Grüße 城堡🏰" + LEFT + "\x7f" + HOME + DELETE, **environment), "rüße 城🏰")
+
+    def test_what_is_not_utf8_takes_no_key_with_it(self):
+        def keys(data):
+            return data.decode(errors="surrogateescape")
+        self.assertEqual(self.asked(keys(b"caf\xe9")), "caf\ufffd")
+        self.assertEqual(self.asked(keys(b"\xf0\x9f\x8fq\xed\xa0\x80")), "\ufffdq" + 3 * "\ufffd")
+        self.assertEqual(self.asked(keys(b"\xf4\x90\x80\x80")), 4 * "\ufffd")
+        self.assertEqual(self.asked(keys(b"\x1b[200~a\xc3\x1b[201~b")), "a\ufffdb")
+        self.assertEqual(self.asked(keys(b"\x1b[200~a\xe0\x80\x9b[201~b\x1b[201~c")), "a" + 3 * "\ufffd" + "[201~bc")
 
     def test_pasted_lines_are_one_message(self):
         for ending in ("\r", "\n", "\r\n"):
@@ -207,10 +219,29 @@ class Ending(unittest.TestCase):
             self.assertEqual(terminal.end(), 0)
 
 
+class Piped(unittest.TestCase):
+    def run_chat(self, lines, url, *arguments):
+        environment = {**os.environ, "CORTENSOR_URL": url}
+        return subprocess.run([BINARY, "chat", "--model", "m", *arguments], input=lines, capture_output=True, env=environment, timeout=60)
+
+    def test_blank_lines_are_not_sent_and_line_ends_are_no_part_of_a_message(self):
+        with Recorder() as router:
+            done = self.run_chat(b"\r\n\t\n \t \r\n\nhello\r\n", router.url())
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(router.asked, [[{"role": "user", "content": "hello"}]])
+
+    def test_the_exit_code_is_that_of_the_last_failure(self):
+        with Recorder() as router:
+            url = router.url()
+        done = self.run_chat(b"hello\n\n", url)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cortensor: ", done.stderr)
+
+
 class Hostile(unittest.TestCase):
     def test_nothing_from_a_router_controls_the_terminal(self):
         with Recorder(answer="a\x1b]0;title\x07b\x9b31mc\rd") as router:
-            environment = {**os.environ, "CORTENSOR_URL": f"http://127.0.0.1:{router.server.server_address[1]}"}
+            environment = {**os.environ, "CORTENSOR_URL": router.url()}
             for arguments in (["models"], ["chat", "hello"], ["session", "list"], ["session", "show", "sess_a"], ["session", "open"]):
                 done = subprocess.run([BINARY, *arguments], capture_output=True, env=environment, timeout=60)
                 self.assertNotRegex((done.stdout + done.stderr).decode(), "[\x00-\x08\x0b-\x1f\x7f-\x9f]", arguments)
