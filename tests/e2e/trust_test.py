@@ -103,6 +103,31 @@ class Lying(unittest.TestCase):
             self.assertEqual(network.balance(), before)
             network.audit()
 
+    def test_one_honest_miner_gets_the_better_of_a_liar_that_leaves_before_it_signs(self):
+        with Network() as network:
+            liar = network.add("liar", program=LIAR, subcommand=False, options=["--lie", "vanish"])
+            honest = network.add("honest")
+            session = network.open_session("none")
+
+            def ask(**more):
+                return network.request("POST", "/v1/chat/completions", chat(STORY, session, max_tokens=40, **more))
+
+            # Whoever has seen nothing yet gets the honest answer in one piece.
+            status, _, first = ask()
+            self.assertEqual(status, 200, first)
+            self.assertEqual(first["cortensor"]["miners"], [honest.id])
+            strikes = {node["id"]: node["strikes"] for node in network.get("/v1/nodes")["data"]}
+            self.assertEqual(strikes, {liar.id: 1, honest.id: 0})
+            self.assertIn("the miner cannot reproduce the tokens it was given", network.router.log.read_text())
+            # The liar's claim of a thousand tokens a second is worth less after each failure.
+            for _ in range(8):
+                events = network.stream(chat(STORY, session, max_tokens=40))
+            self.assertEqual(proof_of(events)["miners"], [honest.id])
+            self.assertEqual(text_of(events), first["choices"][0]["message"]["content"])
+            self.assertEqual({node["id"]: node["strikes"] for node in network.get("/v1/nodes")["data"]}.get(honest.id), 0)
+            network.post(f"/v1/sessions/{session}/close", {})
+            network.audit()
+
     def test_a_quorum_outvotes_a_liar_and_does_not_pay_it(self):
         with Network() as network:
             network.add("liar", program=LIAR, subcommand=False, options=["--lie", "alter"])

@@ -179,6 +179,7 @@ std::string wrap_logprobs(const std::string& items, bool chat) {
 
 void CompletionReply::on_delta(const Delta& delta) {
   Part& part = parts_[delta.choice];
+  part.tokens += delta.steps.size();
   if (logprobs_) {
     const std::string items = logprob_items(delta);
     part.logprobs += (part.logprobs.empty() || items.empty() ? "" : ",") + items;
@@ -200,6 +201,15 @@ void CompletionReply::on_delta(const Delta& delta) {
   if (chat_) event_ += '}';
   send_chunk(wrap_logprobs(part.logprobs, chat_), {});
   part.logprobs.clear();
+  part.seen = part.tokens;
+}
+
+std::size_t CompletionReply::on_retract(std::uint32_t choice) {
+  Part& part = parts_[choice];
+  part.text.clear();
+  part.logprobs.clear();
+  part.tokens = part.seen;
+  return part.seen;
 }
 
 void CompletionReply::on_finish(std::uint32_t choice, FinishReason reason) {

@@ -23,6 +23,7 @@ class CompletionReply final : public TaskListener {
   void begin(const TaskId& task);
 
   void on_delta(const Delta& delta) override;
+  std::size_t on_retract(std::uint32_t choice) override;
   void on_finish(std::uint32_t choice, FinishReason reason) override;
   void on_done(const TaskResult& result) override;
   void on_failed(const Error& error) override;
@@ -33,6 +34,8 @@ class CompletionReply final : public TaskListener {
     std::string logprobs;  // JSON list items; of the whole answer or, streamed, of the next chunk
     FinishReason finish = FinishReason::stop;
     bool begun = false;
+    std::size_t tokens = 0;  // told so far
+    std::size_t seen = 0;    // of them, those that an event has shown
   };
 
   void open_stream();

@@ -8,6 +8,8 @@ namespace {
 
 // How much one new measurement moves the average.
 constexpr double kSpeedWeight = 0.3;
+// What a node's speed is divided by when an answer of it came to nothing.
+constexpr double kDoubt = 4;
 // What a node counts as when it offered no usable number.
 constexpr double kUnknownSpeed = 0.001;
 // More than any one machine answers a single sequence with; a boast beyond it would outlive every
@@ -28,11 +30,20 @@ const AttachedModel* AttachedNode::model(const Digest& weights) const {
 
 AttachedNode& NodeTable::add(AttachedNode node) {
   const protocol::LinkId link = node.link;
+  if (node.role == protocol::Role::miner)
+    for (AttachedModel& model : node.models)
+      if (const auto known = doubted_.find({node.id, model.weights}); known != doubted_.end())
+        model.decode_tokens_per_second = std::min(model.decode_tokens_per_second, known->second);
   return nodes_.insert_or_assign(link, std::move(node)).first->second;
 }
 
 void NodeTable::remove(protocol::LinkId link) {
-  nodes_.erase(link);
+  const auto found = nodes_.find(link);
+  if (found == nodes_.end()) return;
+  AttachedNode& node = found->second;
+  if (node.busy > 0 && node.role == protocol::Role::miner)
+    for (const AttachedModel& model : node.models) doubt(node, model.weights);
+  nodes_.erase(found);
 }
 
 AttachedNode* NodeTable::find(protocol::LinkId link) {
@@ -91,13 +102,14 @@ std::size_t NodeTable::free_slots(const Digest& weights) const {
   return slots;
 }
 
-void NodeTable::stalled(AttachedNode& node, const Digest& weights) {
+void NodeTable::doubt(AttachedNode& node, const Digest& weights) {
   for (AttachedModel& model : node.models)
-    if (model.weights == weights) model.decode_tokens_per_second /= 4;
+    if (model.weights == weights) doubted_[{node.id, weights}] = model.decode_tokens_per_second /= kDoubt;
 }
 
 void NodeTable::measured(AttachedNode& node, const Digest& weights, double tokens_per_second) {
   if (!std::isfinite(tokens_per_second) || tokens_per_second <= 0) return;
+  doubted_.erase({node.id, weights});
   for (AttachedModel& model : node.models)
     if (model.weights == weights)
       model.decode_tokens_per_second =

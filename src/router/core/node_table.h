@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/generation.h"
@@ -63,8 +64,9 @@ class NodeTable {
   // Slots that are free now among the miners of a model.
   std::size_t free_slots(const Digest& weights) const;
 
-  // The node kept a client waiting in vain: it counts as four times slower until measured again.
-  void stalled(AttachedNode& node, const Digest& weights);
+  // An answer of this node came to nothing: it counts as four times slower until measured again, also when
+  // it comes back with a claim. A node that leaves with work under way is doubted for all its models.
+  void doubt(AttachedNode& node, const Digest& weights);
 
   // Folds a measured decode speed into the node's average for that model.
   void measured(AttachedNode& node, const Digest& weights, double tokens_per_second);
@@ -76,6 +78,7 @@ class NodeTable {
                        const std::function<double(const AttachedModel&)>& speed);
 
   std::map<protocol::LinkId, AttachedNode> nodes_;
+  std::map<std::pair<NodeId, Digest>, double> doubted_;  // the most that these count as, in tokens per second
 };
 
 }  // namespace cortensor::router

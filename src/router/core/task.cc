@@ -18,6 +18,13 @@ Attempt* Choice::lead() {
   return nullptr;
 }
 
+void Choice::shorten(std::size_t count, const ServedModel& model) {
+  delivered.resize(std::min(count, delivered.size()));
+  text = engine::TextStream(request, model.tokenizer, model.manifest.context_length);
+  for (const Step& step : delivered) text.feed(step.token);
+  lead_id = {};
+}
+
 bool Choice::all_finished() const {
   return !attempts.empty() && std::all_of(attempts.begin(), attempts.end(),
                                           [](const auto& one) { return one->commitment().has_value(); });

@@ -66,10 +66,19 @@ class TaskListener {
  public:
   virtual ~TaskListener() = default;
   virtual void on_delta(const Delta& delta) = 0;
+  // Takes back what the client has not seen of a choice's answer; yields how many of its tokens it has seen.
+  virtual std::size_t on_retract(std::uint32_t choice) = 0;
   virtual void on_finish(std::uint32_t choice,
                          FinishReason reason) = 0;  // the text is complete; the check follows
   virtual void on_done(const TaskResult& result) = 0;
   virtual void on_failed(const Error& error) = 0;
+};
+
+// Tokens that were taken back, as nobody had signed them and another miner could not reproduce them.
+struct Dispute {
+  NodeId supplier;
+  NodeId objector;
+  std::vector<Step> contested;  // the answer up to where it was taken back
 };
 
 // One choice in progress.
@@ -80,6 +89,8 @@ struct Choice {
 
   Attempt* lead();  // whose steps the client sees; nullptr when the leader was lost
   bool all_finished() const;
+  // Forgets what was delivered beyond the first `count` tokens.
+  void shorten(std::size_t count, const ServedModel& model);
   bool in_progress() const { return phase == Phase::answering || phase == Phase::checking; }
 
   std::uint32_t index;
@@ -97,6 +108,7 @@ struct Choice {
   std::set<NodeId> failed;         // miners that are not asked again
   std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
+  std::vector<Dispute> disputes;   // of which the answer's end decides
   std::size_t started = 0;         // attempts so far
   Clock::time_point waiting_since;
   Clock::time_point not_before;  // after a miner was too busy

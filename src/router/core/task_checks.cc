@@ -65,7 +65,7 @@ void TaskTable::conclude(Task& task, Choice& choice) {
     context_.conduct.strike(delivered.miner, "outvoted in a quorum", protocol::commitment_digest(delivered));
     return close(task, choice, ledger::TaskOutcome::invalid);
   }
-  bool check = doubtful || !dissent.empty() || !choice.objectors.empty();
+  bool check = doubtful || !dissent.empty() || !choice.objectors.empty() || !choice.disputes.empty();
   switch (rules.level) {
     case ValidationLevel::none:
       break;
@@ -206,12 +206,29 @@ void TaskTable::close(Task& task, Choice& choice, ledger::TaskOutcome outcome) {
   if (outcome == ledger::TaskOutcome::valid)
     for (const NodeId& objector : choice.objectors)
       context_.conduct.strike(objector, "it objected to an answer found valid");
+  decide_disputes(choice, outcome);
   metrics::counter("cortensor_router_verdicts_total", "Answers by what checking them found",
                    "outcome=\"" + std::string(ledger::to_string(outcome)) + "\"")
       .add();
   log::info("choice_closed",
             {{"task", task.id.value}, {"choice", choice.index}, {"outcome", ledger::to_string(outcome)}});
   settle_if_closed(task);
+}
+
+// A signed answer that nobody refuted decides who was wrong about tokens that were taken back.
+void TaskTable::decide_disputes(Choice& choice, ledger::TaskOutcome outcome) {
+  if (outcome == ledger::TaskOutcome::invalid) return;
+  const std::vector<Step>& answer = choice.lead()->steps();
+  for (const Dispute& dispute : choice.disputes) {
+    const std::vector<Step>& contested = dispute.contested;
+    const bool same = contested.size() <= answer.size() &&
+                      std::equal(contested.begin(), contested.end(), answer.begin(),
+                                 [](const Step& a, const Step& b) { return a.token == b.token; });
+    if (!same)
+      context_.conduct.strike(dispute.supplier, "it left other tokens unsigned than the answer has");
+    else if (outcome == ledger::TaskOutcome::valid)
+      context_.conduct.strike(dispute.objector, "it objected to an answer found valid");
+  }
 }
 
 void TaskTable::settle_if_closed(Task& task) {

@@ -14,6 +14,11 @@ namespace {
 // Before a miner that was too busy is asked again, per attempt so far.
 constexpr std::chrono::milliseconds kBusyPause{100};
 
+Error irreproducible() {
+  return fail(ErrorKind::unavailable,
+              "the answer so far could not be reproduced by other miners; nothing was charged");
+}
+
 }  // namespace
 
 std::uint32_t copies_of(const ledger::SessionSpec& session) {
@@ -247,21 +252,20 @@ void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::Attempt
   if (let_go(link, message.attempt)) return;
   const auto at = find(link, message.attempt);
   if (!at) return;
-  if (message.kind == ErrorKind::conflict && at->attempt->catching_up() &&
-      refuted(*at->choice, at->attempt->miner()))
-    return fail_task(at->task->id, fail(ErrorKind::unavailable,
-                                        "the answer so far could not be reproduced by "
-                                        "other miners; nothing was charged"));
-  if (message.kind == ErrorKind::overloaded)
+  if (message.kind == ErrorKind::conflict && at->attempt->catching_up()) return object(*at);
+  if (message.kind == ErrorKind::overloaded) {
     at->choice->not_before = context_.executor.now() + kBusyPause * static_cast<int>(at->choice->started);
-  else
+  } else {
     at->choice->failed.insert(at->attempt->miner());
+    doubt(*at->task, at->attempt->miner());
+  }
   lose_attempt(*at, Error{message.kind, "the miner failed"}, false);
 }
 
 // tell: the miner is still at work on it.
 void TaskTable::breach(const Found& at, const Error& why, bool tell) {
   at.choice->failed.insert(at.attempt->miner());
+  doubt(*at.task, at.attempt->miner());
   context_.conduct.strike(at.attempt->miner(), why.message);
   lose_attempt(at, why, tell);
 }
@@ -275,6 +279,64 @@ bool TaskTable::let_go(protocol::LinkId link, const AttemptId& attempt) {
   free_slot(link);
   pump();
   return true;
+}
+
+// The miner computes another token than one it was given. What the client has not seen is taken back, and the
+// answer goes on from there, with this miner or any other; else a third miner is asked.
+void TaskTable::object(const Found& at) {
+  Task& task = *at.task;
+  Choice& choice = *at.choice;
+  const NodeId objector = at.attempt->miner();
+  if (choice.supplier) {
+    choice.failed.insert(*choice.supplier);
+    doubt(task, *choice.supplier);
+  }
+  if (!take_back(task, choice, objector, at.attempt->steps().size())) {
+    choice.failed.insert(objector);
+    if (refuted(choice, objector)) return fail_task(task.id, irreproducible());
+  }
+  lose_attempt(at, fail(ErrorKind::conflict, "the miner cannot reproduce the tokens it was given"), false);
+}
+
+// False when the client has seen more than the first `agreed` tokens.
+bool TaskTable::take_back(Task& task, Choice& choice, const NodeId& objector, std::size_t agreed) {
+  if (!choice.supplier || !task.listener) return false;
+  const std::size_t seen = task.listener->on_retract(choice.index);
+  if (seen > agreed) return false;
+  log::warning("answer_taken_back", {{"task", task.id.value},
+                                     {"choice", choice.index},
+                                     {"tokens", choice.delivered.size() - seen},
+                                     {"supplier", choice.supplier->value},
+                                     {"objector", objector.value}});
+  choice.disputes.push_back({*choice.supplier, objector, choice.delivered});
+  choice.shorten(seen, *task.spec.model);
+  if (choice.delivered.empty()) choice.supplier.reset();
+  return true;
+}
+
+// The leader was lost, and an attempt beside it has come to other tokens.
+bool TaskTable::take_back_for_another(Task& task, Choice& choice) {
+  const std::vector<Step>& delivered = choice.delivered;
+  for (const auto& attempt : choice.attempts) {
+    const std::vector<Step>& steps = attempt->steps();
+    const std::size_t length = std::min(steps.size(), delivered.size());
+    const auto same = [](const Step& a, const Step& b) { return a.token == b.token; };
+    const auto other = std::mismatch(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(length),
+                                     delivered.begin(), same);
+    const auto agreed = static_cast<std::size_t>(other.second - delivered.begin());
+    if (agreed < length && take_back(task, choice, attempt->miner(), agreed)) return promote(task, choice);
+  }
+  return false;
+}
+
+// Somebody objects, and whoever delivered the tokens has gone without signing them.
+bool TaskTable::contested(const Choice& choice) const {
+  return !choice.objectors.empty() && choice.supplier.has_value();
+}
+
+void TaskTable::doubt(const Task& task, const NodeId& miner) {
+  if (AttachedNode* node = context_.nodes.find(miner, protocol::Role::miner); node != nullptr)
+    context_.nodes.doubt(*node, task.spec.model->manifest.weights);
 }
 
 // One objector may be the liar itself; when two agree, the miner is struck that delivered the tokens last. A
@@ -299,7 +361,8 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
                                 {"delivered", choice.delivered.size()},
                                 {"reason", why.message}});
   drop_attempt(choice, *at.attempt, tell);
-  const bool has_lead = choice.lead() != nullptr || promote(task, choice);
+  const bool has_lead =
+      choice.lead() != nullptr || promote(task, choice) || take_back_for_another(task, choice);
 
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
@@ -311,9 +374,14 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
   const bool hopeless =
       !others && choice.attempts.empty() && context_.nodes.count(protocol::Role::miner, weights) > 0;
   if (!has_lead && (tired || hopeless)) {
-    fail_task(task.id,
-              fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged"));
-    return;
+    // Word against word; but the one has gone without signing, and would lead the next request astray too.
+    if (contested(choice))
+      context_.conduct.strike(*choice.supplier,
+                              "another miner could not reproduce the tokens it left unsigned");
+    return fail_task(task.id, contested(choice)
+                                  ? irreproducible()
+                                  : fail(ErrorKind::unavailable,
+                                         "no miner could complete the answer; nothing was charged"));
   }
   if (choice.attempts.size() < choice.copies)
     wait_for_miner(task, choice, true);
@@ -411,8 +479,7 @@ void TaskTable::check_times(const Place& place) {
                                : options.stall_timeout;
     if (attempt->commitment() || now - attempt->last_progress() < limit) continue;
     choice.failed.insert(attempt->miner());
-    if (AttachedNode* node = context_.nodes.find(attempt->link()); node != nullptr)
-      context_.nodes.stalled(*node, task.spec.model->manifest.weights);
+    doubt(task, attempt->miner());
     return lose_attempt({&task, &choice, attempt.get()}, fail(ErrorKind::timed_out, "the miner stalled"),
                         true);
   }

@@ -127,7 +127,12 @@ class TaskTable {
   void lose_attempt(const Found& at, const Error& why, bool tell);
   void breach(const Found& at, const Error& why, bool tell);
   bool let_go(protocol::LinkId link, const AttemptId& attempt);
+  void object(const Found& at);
   bool refuted(Choice& choice, const NodeId& objector);
+  bool take_back(Task& task, Choice& choice, const NodeId& objector, std::size_t agreed);
+  bool take_back_for_another(Task& task, Choice& choice);
+  bool contested(const Choice& choice) const;
+  void doubt(const Task& task, const NodeId& miner);
   bool promote(Task& task, Choice& choice);
   void free_slot(protocol::LinkId link);
   std::chrono::milliseconds prefill_patience(const Task& task, protocol::LinkId link, std::size_t tokens,
@@ -142,6 +147,7 @@ class TaskTable {
   bool start_check(Task& task, Choice& choice);
   void give_up_check(Task& task, Choice& choice, std::string_view reason);
   void close(Task& task, Choice& choice, ledger::TaskOutcome outcome);
+  void decide_disputes(Choice& choice, ledger::TaskOutcome outcome);
   void settle_if_closed(Task& task);
   void settle(Task& task);
   Result<ledger::Settlement> bill(Task& task, Choice& choice, Settled& settled);
@@ -160,8 +166,8 @@ class TaskTable {
   std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
   std::unordered_map<AttemptId, Found> attempts_;
   std::unordered_map<AttemptId, protocol::LinkId> cancelled_;  // attempts whose miner has yet to let go
-  std::deque<Place> waiting_;    // choices that want a miner
-  std::deque<Place> unchecked_;  // choices that want a validator
+  std::deque<Place> waiting_;                                  // choices that want a miner
+  std::deque<Place> unchecked_;                                // choices that want a validator
   std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first
 };
 

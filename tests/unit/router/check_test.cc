@@ -1,6 +1,8 @@
 // Claims: what is checked is decided after the submission; a verdict counts only from the validator that was
 // asked and only when it is genuine; INVALID refunds and quarantines; a quorum needs k equal roots; nobody
 // waits for ever.
+#include <gmock/gmock.h>
+
 #include "world.h"
 
 namespace cortensor::router {
@@ -189,6 +191,7 @@ class VanishedLiarTest : public World {
     session = open();
     liar.lies_at = 3;
     run = submit(session);
+    run.heard->streamed = streamed;
     liar.send_steps(liar.heard<protocol::Assign>().at(0), 0, 6);
     liar.say(protocol::AttemptFailed{liar.heard<protocol::Assign>().at(0).attempt, ErrorKind::internal, ""});
   }
@@ -196,6 +199,7 @@ class VanishedLiarTest : public World {
   FakeNode& liar = add_miner(4, 900);
   ledger::Session session;
   Run run;
+  bool streamed = true;
 };
 
 TEST_F(VanishedLiarTest, IsStruckWhenTwoOthersCannotReproduceItsTokens) {
@@ -215,13 +219,96 @@ TEST_F(VanishedLiarTest, IsStruckWhenTwoOthersCannotReproduceItsTokens) {
   EXPECT_EQ(hold(session).micro, 1'000'000);
 }
 
-TEST_F(VanishedLiarTest, WithOneOtherMinerTheTaskFails) {
+TEST_F(VanishedLiarTest, WithOneOtherMinerAStreamFailsAndTheNextRequestGoesToThatOne) {
   FakeNode& only = add_miner(4, 300);
   lie_and_leave();
   only.object(only.heard<protocol::Assign>().at(0), 3);
   ASSERT_TRUE(run.heard->error);
-  EXPECT_EQ(ledger->node(liar.id)->strikes, 0u);
+  EXPECT_THAT(run.heard->error->message, ::testing::HasSubstr("could not be reproduced"));
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
   EXPECT_EQ(ledger->node(only.id)->strikes, 0u);
+  EXPECT_EQ(hold(session).micro, 1'000'000);
+  const Run next = submit(session);
+  EXPECT_EQ(liar.heard<protocol::Assign>().size(), 1u);
+  ASSERT_EQ(only.heard<protocol::Assign>().size(), 2u);
+  only.run(only.heard<protocol::Assign>().at(1));
+  EXPECT_TRUE(next.heard->result);
+}
+
+TEST_F(VanishedLiarTest, WhatTheClientHasNotSeenIsTakenBack) {
+  FakeNode& only = add_miner(4, 300);
+  FakeNode& validator = add_validator();
+  streamed = false;
+  lie_and_leave();
+  only.object(only.heard<protocol::Assign>().at(0), 3);
+  ASSERT_EQ(only.heard<protocol::Assign>().size(), 2u);
+  EXPECT_TRUE(only.heard<protocol::Assign>().at(1).given.empty());
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 0u);  // it could be the other one that lies
+  only.run(only.heard<protocol::Assign>().at(1));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  const auto truth = true_answer(request(), *model, 12);
+  EXPECT_EQ(run.heard->texts[0], text_of(truth, *model));
+  EXPECT_EQ(run.heard->tokens[0], truth.size());
+  EXPECT_EQ(receipt(*run.heard->result).steps, truth);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
+  EXPECT_EQ(ledger->node(only.id)->strikes, 0u);
+  EXPECT_EQ(earned(liar.id).micro, 0);
+  EXPECT_EQ(earned(only.id).micro, 105);
+}
+
+TEST_F(VanishedLiarTest, AStreamGoesOnBehindWhatItHasShown) {
+  FakeNode& only = add_miner(4, 300);
+  lie_and_leave();
+  // As when the text of the last three tokens may still become a stop string.
+  run.heard->tokens[0] = 3;
+  run.heard->texts[0].resize(3);
+  only.object(only.heard<protocol::Assign>().at(0), 3);
+  ASSERT_EQ(only.heard<protocol::Assign>().size(), 2u);
+  EXPECT_EQ(only.heard<protocol::Assign>().at(1).given.size(), 3u);
+  only.run(only.heard<protocol::Assign>().at(1));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
+}
+
+TEST_F(VanishedLiarTest, WhoeverObjectsToWhatItThenAnswersItselfIsStruck) {
+  FakeNode& slanderer = add_miner(4, 300);
+  FakeNode& validator = add_validator();
+  streamed = false;
+  liar.lies_at.reset();
+  session = open();
+  run = submit(session);
+  run.heard->streamed = false;
+  liar.send_steps(liar.heard<protocol::Assign>().at(0), 0, 6);
+  links.cut(liar.link);
+  slanderer.object(slanderer.heard<protocol::Assign>().at(0), 3);
+  slanderer.run(slanderer.heard<protocol::Assign>().at(1));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 0u);
+  EXPECT_EQ(ledger->node(slanderer.id)->strikes, 1u);
+}
+
+TEST_F(VanishedLiarTest, BesideAnotherMinerAtWorkItsTokensAreTakenBack) {
+  FakeNode& other = add_miner(4, 300);
+  ledger::SessionSpec spec = open().spec;
+  spec.redundancy = 2;
+  session = *core->sessions().open(spec, executor.wall_now());
+  liar.lies_at = 3;
+  run = submit(session);
+  run.heard->streamed = false;
+  const auto assign = liar.heard<protocol::Assign>().at(0);
+  liar.send_steps(assign, 0, 6);
+  other.send_steps(other.heard<protocol::Assign>().at(0), 0, 5);
+  liar.say(protocol::AttemptFailed{assign.attempt, ErrorKind::internal, ""});
+  other.send_steps(other.heard<protocol::Assign>().at(0), 5, SIZE_MAX);
+  other.submit(other.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(true_answer(request(), *model, 12), *model));
+  EXPECT_EQ(ledger->node(liar.id)->strikes, 1u);
+  EXPECT_EQ(earned(liar.id).micro, 0);
 }
 
 TEST_F(VanishedLiarTest, WhoeverGoesOnAgainstAnObjectionIsCheckedAtEveryLevel) {

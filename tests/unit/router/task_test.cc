@@ -348,6 +348,32 @@ TEST_F(TaskTest, WithoutAMinerThereIsNoTask) {
   EXPECT_EQ(core->sessions().reserved(session.id).micro, 0);
 }
 
+TEST_F(TaskTest, AClaimedSpeedDoesNotOutliveAnAnswerThatCameToNothing) {
+  FakeNode& boaster = add_miner(4, 200);
+  FakeNode& other = add_miner(4, 100);
+  const auto session = open();
+  submit(session);
+  boaster.say(
+      protocol::AttemptFailed{boaster.heard<protocol::Assign>().at(0).attempt, ErrorKind::internal, ""});
+  other.run(other.heard<protocol::Assign>().at(0));
+  submit(session);
+  EXPECT_EQ(boaster.heard<protocol::Assign>().size(), 1u);
+  EXPECT_EQ(other.heard<protocol::Assign>().size(), 2u);
+}
+
+TEST_F(TaskTest, LeavingWithWorkUnderWayAndComingBackWithTheSameClaimDoesNotHelp) {
+  FakeNode& leaver = add_miner(4, 200);
+  FakeNode& other = add_miner(4, 100);
+  const auto session = open();
+  submit(session);
+  links.cut(leaver.link);
+  other.run(other.heard<protocol::Assign>().at(0));
+  leaver.attach("", 4, 200);
+  submit(session);
+  EXPECT_TRUE(leaver.heard<protocol::Assign>().empty());
+  EXPECT_EQ(other.heard<protocol::Assign>().size(), 2u);
+}
+
 TEST_F(TaskTest, AMinerThatIsTooBusyIsAskedAgainLater) {
   FakeNode& miner = add_miner();
   const Run run = submit(open());

@@ -23,10 +23,16 @@ struct Heard final : TaskListener {
   std::vector<std::optional<FinishReason>> finishes = std::vector<std::optional<FinishReason>>(8);
   std::optional<TaskResult> result;
   std::optional<Error> error;
+  bool streamed = true;  // the client sees every token at once, or nothing before the end
 
   void on_delta(const Delta& delta) override {
     texts[delta.choice] += delta.text;
     tokens[delta.choice] += delta.steps.size();
+  }
+  std::size_t on_retract(std::uint32_t choice) override {
+    if (streamed) return tokens[choice];
+    texts[choice].clear();
+    return tokens[choice] = 0;
   }
   void on_finish(std::uint32_t choice, FinishReason reason) override {
     EXPECT_FALSE(finishes[choice]);
