@@ -51,11 +51,12 @@ struct Options {
   std::size_t passes = 9, tokens = 128;
 };
 
-const std::map<std::string, WeightType> kTypes{{"q8_0", WeightType::q8_0},
-                                               {"q4_0", WeightType::q4_0},
-                                               {"f16", WeightType::f16},
-                                               {"bf16", WeightType::bf16},
-                                               {"f32", WeightType::f32}};
+const std::map<std::string, WeightType> kTypes{
+    {"q8_0", WeightType::q8_0}, {"q4_0", WeightType::q4_0}, {"q4_1", WeightType::q4_1},
+    {"q5_0", WeightType::q5_0}, {"q5_1", WeightType::q5_1}, {"q2_k", WeightType::q2_k},
+    {"q3_k", WeightType::q3_k}, {"q4_k", WeightType::q4_k}, {"q5_k", WeightType::q5_k},
+    {"q6_k", WeightType::q6_k}, {"f16", WeightType::f16},   {"bf16", WeightType::bf16},
+    {"f32", WeightType::f32}};
 
 // Random bytes whose floats are all small and finite.
 Bytes random_rows(WeightType type, std::size_t rows, std::size_t cols) {
@@ -67,12 +68,12 @@ Bytes random_rows(WeightType type, std::size_t rows, std::size_t cols) {
     state ^= state << 17;
     byte = static_cast<std::uint8_t>(state >> 32);
   }
-  const std::size_t step = type == WeightType::q8_0   ? sizeof(arith::BlockQ8)
-                           : type == WeightType::q4_0 ? sizeof(arith::BlockQ4)
-                                                      : arith::row_bytes(type, 1);
-  const std::size_t top = arith::is_quantised(type) ? 1 : step - 1;
-  for (std::size_t i = top; i < bytes.size(); i += step)
-    bytes[i] = static_cast<std::uint8_t>(bytes[i] & 0x83) | 0x18;
+  const auto tame = [](std::uint8_t& top) { top = static_cast<std::uint8_t>(top & 0x83) | 0x18; };
+  const arith::FileBlock block = arith::file_block(type);
+  for (std::size_t i = 0; i < bytes.size(); i += block.bytes) {
+    if (block.scales == 0) tame(bytes[i + block.bytes - 1]);
+    for (std::size_t s = 0; s < block.scales; ++s) tame(bytes[i + block.first_scale + 2 * s + 1]);
+  }
   return bytes;
 }
 

@@ -1,5 +1,5 @@
-// Products of a weight row with an activation row: exact integers inside a block, one fma per block, segments
-// of 512 elements added in order.
+// Products of a weight row with an activation row: exact integers inside a block, one fma per block and
+// offset, segments of 512 elements added in order.
 #pragma once
 
 #include <cmath>
@@ -17,18 +17,14 @@ inline float add_segment(float total, float segment, bool first) {
   return first ? segment : total + segment;
 }
 
-// Spec: A5. The rule of every product of int8 values. block(b) gives {exact integer sum, scale product} of
-// block b.
-template <class BlockSum>
-float dot_of_blocks(std::size_t blocks, BlockSum block) {
+// Spec: A5.2. step(acc, b) adds block b to the sum of its segment.
+template <class Step>
+float sum_of_segments(std::size_t blocks, Step step) {
   constexpr std::size_t kBlocksPerSegment = kSegment / kBlock;
   float total = 0.0f;
   for (std::size_t begin = 0; begin < blocks; begin += kBlocksPerSegment) {
     float acc = 0.0f;
-    for (std::size_t b = begin; b < blocks && b < begin + kBlocksPerSegment; ++b) {
-      const auto [sum, scale] = block(b);
-      acc = std::fma(static_cast<float>(sum), scale, acc);
-    }
+    for (std::size_t b = begin; b < blocks && b < begin + kBlocksPerSegment; ++b) acc = step(acc, b);
     total = add_segment(total, acc, begin == 0);
   }
   return total;
@@ -39,20 +35,37 @@ struct BlockProduct {
   float scale;
 };
 
-// Spec: A5.1. |sum| <= 32 * 128 * 127 < 2^22, so its conversion to binary32 is exact.
-template <class Block>
-BlockProduct block_product(const Block& w, const std::int8_t* q, float q_scale) {
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < kBlock; ++i) sum += weight_of(w, i) * q[i];
-  const float scale = f16_to_f32(w.scale) * q_scale;
-  return {sum, scale};
+// Spec: A5.2. Products of int8 values. block(b) gives the exact integer sum and the scale of block b.
+template <class BlockSum>
+float dot_of_blocks(std::size_t blocks, BlockSum block) {
+  return sum_of_segments(blocks, [&](float acc, std::size_t b) {
+    const auto [sum, scale] = block(b);
+    return std::fma(static_cast<float>(sum), scale, acc);
+  });
 }
 
-// Spec: A5. Block is BlockQ8 or BlockQ4; `row` holds x.scale.size() blocks.
-template <class Block>
-float dot_quantised(const std::uint8_t* row, const QuantisedRow& x) {
-  return dot_of_blocks(x.scale.size(), [&](std::size_t b) {
-    return block_product(read_at<Block>(row, b), &x.q[b * kBlock], x.scale[b]);
+// Spec: A5.1. Adds one block to the sum of its segment. |sum| < 2^24: its conversion to binary32 is exact.
+inline float add_block(float acc, const SumBlock& w, const std::int8_t* q, float q_scale) {
+  std::int32_t sum = 0;
+  std::int32_t q_sum[2] = {};
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    sum += w.sub[i / kHalfBlock] * w.weights[i] * q[i];
+    q_sum[i / kHalfBlock] += q[i];
+  }
+  const float scale = w.scale * q_scale;
+  acc = std::fma(static_cast<float>(sum), scale, acc);
+  if (w.groups == 1) q_sum[0] += q_sum[1];
+  for (int g = 0; g < w.groups; ++g) {
+    const float inputs = static_cast<float>(q_sum[g]) * q_scale;
+    acc = std::fma(inputs, w.offset[g], acc);
+  }
+  return acc;
+}
+
+// Spec: A5. `row` holds x.scale.size() blocks of a quantised type.
+inline float dot_quantised(WeightType type, const std::uint8_t* row, const QuantisedRow& x) {
+  return sum_of_segments(x.scale.size(), [&](float acc, std::size_t b) {
+    return add_block(acc, sum_block(type, row, b), &x.q[b * kBlock], x.scale[b]);
   });
 }
 

@@ -10,17 +10,16 @@
 
 namespace cortensor::arith {
 
-// Spec: A5, A6. weights: y.size() rows of row_bytes(type, x.size()) bytes; quantised types need x.size() % 32
-// == 0. Returns false if an element of x is not finite; y is then meaningless.
+// Spec: A5, A6. weights: y.size() rows of row_bytes(type, x.size()) bytes; x.size() is
+// a multiple of file_block(type).elements. Returns false if an element of x is not finite; y is then
+// meaningless.
 inline bool matvec(WeightType type, const std::uint8_t* weights, std::span<const float> x,
                    std::span<float> y) {
   const std::size_t stride = row_bytes(type, x.size());
   if (is_quantised(type)) {
     QuantisedRow quantised;
     if (!quantise_row(x, quantised)) return false;
-    for (std::size_t n = 0; n < y.size(); ++n)
-      y[n] = type == WeightType::q8_0 ? dot_quantised<BlockQ8>(weights + n * stride, quantised)
-                                      : dot_quantised<BlockQ4>(weights + n * stride, quantised);
+    for (std::size_t n = 0; n < y.size(); ++n) y[n] = dot_quantised(type, weights + n * stride, quantised);
     return true;
   }
   if (largest_magnitude_bits(x) >= kInfinityBits) return false;

@@ -79,12 +79,12 @@ class Backend {
   virtual std::size_t threads() const = 0;
 
   // Packs a matrix from the bytes of a model file: `rows` rows of arith::row_bytes(type, cols). Fails if the
-  // size does not match, a quantised type has cols % 32 != 0, or a scale or weight is not finite. `bytes` is
+  // size does not match, cols are no whole blocks of the type, or a scale or weight is not finite. `bytes` is
   // not kept.
   virtual Result<std::unique_ptr<Matrix>> load(arith::WeightType type, std::size_t rows, std::size_t cols,
                                                ByteView bytes) = 0;
 
-  // out[t] = row ids[t] of the table, widened exactly (A2.3). ids[t] < table.rows(); out: [tokens, cols].
+  // out[t] = row ids[t] of the table, widened (A2.4). ids[t] < table.rows(); out: [tokens, cols].
   virtual void embed(const Matrix& table, std::span<const std::uint32_t> ids, float* out) = 0;
 
   // A9. x, out: [tokens, weight.size()]; out may be x.

@@ -208,7 +208,7 @@ Result<TensorEntry> read_tensor_entry(ByteReader& reader) {
     return fail(ErrorKind::unsupported, tensor + ": type " + tensor_type_name(type) +
                                             " is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)");
   info.type = static_cast<TensorType>(type);
-  const BlockShape block = block_shape(info.type);
+  const arith::FileBlock block = arith::file_block(info.type);
   if (info.cols() % block.elements != 0)
     return corrupt(tensor + ": expected rows of a multiple of " + std::to_string(block.elements) +
                    ", found " + std::to_string(info.cols()));
@@ -244,7 +244,8 @@ GgufFile& GgufFile::operator=(GgufFile&&) noexcept = default;
 GgufFile::~GgufFile() = default;
 
 Result<GgufFile> GgufFile::open(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
+  const int descriptor =
+      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
   if (descriptor < 0)
     return fail(errno == ENOENT ? ErrorKind::not_found : ErrorKind::unavailable,
                 path + ": " + std::strerror(errno));

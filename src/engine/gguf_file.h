@@ -31,12 +31,6 @@ std::string_view to_string(TensorType type);
 // Of any type number in a file: whether it is one of ours, and its usual name.
 bool is_supported_tensor_type(std::uint32_t type);
 std::string tensor_type_name(std::uint32_t type);
-// Elements per block and bytes per block: {1, 4} for F32, {32, 34} for Q8_0.
-struct BlockShape {
-  std::uint32_t elements;
-  std::uint32_t bytes;
-};
-BlockShape block_shape(TensorType type);
 
 // Bytes and names are borrowed from the GgufFile.
 struct TensorInfo {

@@ -120,7 +120,7 @@ void GgufWriter::add_value(std::string_view key, const GgufValue& value) {
 
 void GgufWriter::add_tensor(std::string_view name, std::span<const std::uint64_t> dims, TensorType type) {
   CORTENSOR_CHECK(!file_ && !dims.empty() && dims.size() <= 4);
-  const BlockShape block = block_shape(type);
+  const arith::FileBlock block = arith::file_block(type);
   CORTENSOR_CHECK(dims[0] % block.elements == 0);
   put_string(descriptions_, name);
   descriptions_.number(static_cast<std::uint32_t>(dims.size()));

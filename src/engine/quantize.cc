@@ -88,7 +88,7 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
       continue;
     }
     // Rows are whole blocks, so the tensor is one long row.
-    const std::size_t size = block_shape(tensor.type).bytes;
+    const std::size_t size = arith::file_block(tensor.type).bytes;
     const std::size_t elements = tensor.data.size() / size;
     for (std::size_t at = 0; at < elements;) {
       weights.resize(std::min(elements - at, kBlocksAtOnce * arith::kBlock));

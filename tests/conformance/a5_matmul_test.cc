@@ -1,5 +1,6 @@
 // Spec: A2, A5, A6. Products of every weight type, shape remainder, batch size and thread count, against
 // arith.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,8 +13,12 @@ namespace {
 using arith::WeightType;
 using compute::Product;
 
-constexpr WeightType kTypes[] = {WeightType::f32, WeightType::f16, WeightType::bf16, WeightType::q8_0,
-                                 WeightType::q4_0};
+const std::vector<WeightType> kTypes = all_types();
+
+// Columns of `blocks` blocks of 32, or of the type where it has larger ones.
+std::size_t columns(WeightType type, std::size_t blocks) {
+  return blocks * std::max(arith::file_block(type).elements, arith::kBlock);
+}
 
 class A5 : public PerIsa {
  protected:
@@ -48,26 +53,28 @@ CORTENSOR_PER_ISA(A5);
 TEST_P(A5, EveryNumberOfBlocksAndTokens) {
   Random random(5);
   const auto backend = this->backend(1);
-  for (const WeightType type : {WeightType::q8_0, WeightType::q4_0})
-    for (std::size_t blocks = 1; blocks <= 35; ++blocks)
+  for (const WeightType type : kQuantised)
+    for (std::size_t blocks = 1; columns(type, blocks) <= 1120; ++blocks)
       for (std::size_t tokens = 1; tokens <= 9; ++tokens)
-        expect_exact(*backend, type, 1 + random() % 40, blocks * 32, tokens, kKinds[random() % 6], random);
+        expect_exact(*backend, type, 1 + random() % 40, columns(type, blocks), tokens, kKinds[random() % 6],
+                     random);
 }
 
 // More tokens than one panel, from the fewest that are cut into panels at all.
 TEST_P(A5, PanelsOfTokens) {
   Random random(11);
   const auto backend = this->backend(1);
-  for (const WeightType type : {WeightType::q8_0, WeightType::q4_0})
+  for (const WeightType type : kQuantised)
     for (const std::size_t tokens : {15u, 16u, 17u, 63u, 64u, 67u, 68u, 131u})
-      for (const std::size_t blocks : {1u, 2u, 16u, 17u, 35u})
-        expect_exact(*backend, type, 1 + random() % 40, blocks * 32, tokens, kKinds[random() % 6], random);
+      for (const std::size_t cols : {32u, 64u, 512u, 544u, 768u, 1120u})
+        if (cols % arith::file_block(type).elements == 0)
+          expect_exact(*backend, type, 1 + random() % 40, cols, tokens, kKinds[random() % 6], random);
 }
 
 TEST_P(A5, EveryRemainderOfColumnsOfRegularWeights) {
   Random random(6);
   const auto backend = this->backend(1);
-  for (const WeightType type : {WeightType::f32, WeightType::f16, WeightType::bf16}) {
+  for (const WeightType type : kRegular) {
     for (std::size_t cols = 1; cols <= 40; ++cols)
       expect_exact(*backend, type, 1 + random() % 70, cols, 1 + random() % 9, kKinds[random() % 6], random);
     for (const std::size_t cols : {511u, 512u, 513u, 1024u, 1100u})
@@ -82,7 +89,7 @@ TEST_P(A5, EveryRemainderOfRowsAndKindOfNumbers) {
   for (const WeightType type : kTypes)
     for (const Kind kind : kKinds)
       for (std::size_t rows = 1; rows <= 66; rows += 5)
-        expect_exact(*backend, type, rows, 96, 3, kind, random);
+        expect_exact(*backend, type, rows, columns(type, 3), 3, kind, random);
 }
 
 // Large enough that the work is split over the threads.
@@ -92,7 +99,8 @@ TEST_P(A5, AnyNumberOfThreads) {
     const auto backend = this->backend(threads);
     for (const WeightType type : kTypes)
       for (const std::size_t tokens : {1u, 6u})
-        expect_exact(*backend, type, 523, 1056, tokens, Kind::ordinary, random);
+        expect_exact(*backend, type, 523, arith::is_quantised(type) ? 1280 : 1056, tokens, Kind::ordinary,
+                     random);
   }
 }
 
@@ -105,7 +113,7 @@ TEST_P(A5, ProductsThatShareAnInput) {
   std::vector<std::unique_ptr<compute::Matrix>> matrices;
   std::vector<std::vector<float>> expected, found;
   std::vector<Product> products;
-  for (std::size_t i = 0; i < 5; ++i) {
+  for (std::size_t i = 0; i < kTypes.size(); ++i) {
     const std::size_t rows = 100 + 30 * i;
     const Bytes file = weights(kTypes[i], rows, kCols, Kind::ordinary, random);
     matrices.push_back(std::move(*backend->load(kTypes[i], rows, kCols, file)));
@@ -114,17 +122,17 @@ TEST_P(A5, ProductsThatShareAnInput) {
     for (std::size_t t = 0; t < kTokens; ++t)
       arith::matvec(kTypes[i], file.data(), {&x[t * kCols], kCols}, {&expected[i][t * rows], rows});
   }
-  for (std::size_t i = 0; i < 5; ++i) products.push_back({matrices[i].get(), found[i].data()});
+  for (std::size_t i = 0; i < kTypes.size(); ++i) products.push_back({matrices[i].get(), found[i].data()});
   std::vector<std::uint8_t> failed(kTokens);
   backend->matmul(x.data(), kTokens, products, failed);
-  for (std::size_t i = 0; i < 5; ++i) EXPECT_TRUE(same_bits(expected[i], found[i])) << i;
+  for (std::size_t i = 0; i < kTypes.size(); ++i) EXPECT_TRUE(same_bits(expected[i], found[i])) << i;
 }
 
 // A row with a NaN or an infinity is marked; the rows beside it keep their bits.
 TEST_P(A5, NonFiniteRowsAreMarkedAndHarmNobody) {
   Random random(10);
   const auto backend = this->backend(2);
-  constexpr std::size_t kRows = 40, kCols = 64, kTokens = 6;
+  constexpr std::size_t kRows = 40, kCols = 256, kTokens = 6;
   for (const WeightType type : kTypes) {
     const Bytes file = weights(type, kRows, kCols, Kind::ordinary, random);
     const auto matrix = backend->load(type, kRows, kCols, file);
@@ -147,7 +155,7 @@ TEST_P(A5, RowsOfATableAreWidenedExactly) {
   Random random(11);
   const auto backend = this->backend(2);
   for (const WeightType type : kTypes) {
-    constexpr std::size_t kRows = 70, kCols = 96;
+    constexpr std::size_t kRows = 70, kCols = 768;
     const Bytes file = weights(type, kRows, kCols, Kind::wide, random);
     const auto table = backend->load(type, kRows, kCols, file);
     ASSERT_TRUE(table);
@@ -162,26 +170,31 @@ TEST_P(A5, RowsOfATableAreWidenedExactly) {
   }
 }
 
-// A2.4 and the sizes that load() promises to check.
+// A2.5 and the sizes that load() promises to check.
 TEST_P(A5, BadMatricesAreRefused) {
   const auto backend = this->backend(1);
   Random random(12);
   for (const WeightType type : kTypes) {
-    Bytes file = weights(type, 4, 64, Kind::ordinary, random);
-    EXPECT_FALSE(backend->load(type, 5, 64, file));
-    EXPECT_FALSE(backend->load(type, 4, 32, file));
-    EXPECT_FALSE(backend->load(type, 0, 64, {}));
-    EXPECT_FALSE(backend->load(type, 4, 64, ByteView(file).first(file.size() - 1)));
-    const std::size_t last =
-        arith::is_quantised(type) ? 1 : arith::row_bytes(type, 1) - 1;  // top byte of a number
-    const std::size_t row = arith::row_bytes(type, 64);
-    file[3 * row + last] = 0x7f;
-    if (type == WeightType::f32 || type == WeightType::bf16) file[3 * row + last - 1] |= 0x80;
-    const auto loaded = backend->load(type, 4, 64, file);
-    ASSERT_FALSE(loaded);
-    EXPECT_EQ(loaded.error().kind, ErrorKind::corrupt);
+    constexpr std::size_t kCols = 512;
+    Bytes file = weights(type, 4, kCols, Kind::ordinary, random);
+    EXPECT_FALSE(backend->load(type, 5, kCols, file));
+    EXPECT_FALSE(backend->load(type, 4, kCols / 2, file));
+    EXPECT_FALSE(backend->load(type, 0, kCols, {}));
+    EXPECT_FALSE(backend->load(type, 4, kCols, ByteView(file).first(file.size() - 1)));
+    const arith::FileBlock block = arith::file_block(type);
+    for (std::size_t s = 0; s < std::max<std::size_t>(1, block.scales); ++s) {  // every scale, or a number
+      Bytes bad = file;
+      const std::size_t top = block.scales == 0 ? block.bytes - 1 : block.first_scale + 2 * s + 1;
+      const std::size_t at = 4 * arith::row_bytes(type, kCols) - block.bytes + top;
+      bad[at] = 0x7f;
+      if (type == WeightType::f32 || type == WeightType::bf16) bad[at - 1] |= 0x80;
+      const auto loaded = backend->load(type, 4, kCols, bad);
+      ASSERT_FALSE(loaded) << static_cast<int>(type);
+      EXPECT_EQ(loaded.error().kind, ErrorKind::corrupt);
+    }
   }
   EXPECT_FALSE(backend->load(WeightType::q8_0, 4, 48, Bytes(4 * 51)));
+  EXPECT_FALSE(backend->load(WeightType::q4_k, 4, 128, Bytes(4 * 72)));
 }
 
 }  // namespace

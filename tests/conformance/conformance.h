@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -89,12 +90,26 @@ inline std::uint16_t any_scale(Random& random) {
   }
 }
 
-// Rows of a model file. Every fourth quantised row holds -128 throughout.
+inline constexpr arith::WeightType kQuantised[] = {
+    arith::WeightType::q8_0, arith::WeightType::q4_0, arith::WeightType::q4_1, arith::WeightType::q5_0,
+    arith::WeightType::q5_1, arith::WeightType::q2_k, arith::WeightType::q3_k, arith::WeightType::q4_k,
+    arith::WeightType::q5_k, arith::WeightType::q6_k};
+inline constexpr arith::WeightType kRegular[] = {arith::WeightType::f32, arith::WeightType::f16,
+                                                 arith::WeightType::bf16};
+inline std::vector<arith::WeightType> all_types() {
+  std::vector<arith::WeightType> types(std::begin(kRegular), std::end(kRegular));
+  types.insert(types.end(), std::begin(kQuantised), std::end(kQuantised));
+  return types;
+}
+
+// Rows of a model file. Every fourth quantised row has the same byte throughout: the integers and sub-scales
+// at the ends of their ranges.
 inline Bytes weights(arith::WeightType type, std::size_t rows, std::size_t cols, Kind kind, Random& random) {
   const std::size_t stride = arith::row_bytes(type, cols);
   Bytes bytes(rows * stride);
   for (std::size_t r = 0; r < rows; ++r) {
     std::uint8_t* row = bytes.data() + r * stride;
+    const auto extreme = std::array<std::uint8_t, 4>{0x80, 0x00, 0xff, 0x7f}[r / 4 % 4];
     for (std::size_t i = 0; i < cols; ++i) {
       const float value = number(kind, i, random);
       const auto wide = std::bit_cast<std::uint32_t>(value);
@@ -115,14 +130,14 @@ inline Bytes weights(arith::WeightType type, std::size_t rows, std::size_t cols,
           break;
       }
     }
-    if (!arith::is_quantised(type)) continue;
-    const std::size_t size =
-        type == arith::WeightType::q8_0 ? sizeof(arith::BlockQ8) : sizeof(arith::BlockQ4);
-    for (std::size_t at = 0; at < stride; at += size) {
-      const std::uint16_t scale = any_scale(random);
-      std::memcpy(row + at, &scale, 2);
-      for (std::size_t i = 2; i < size; ++i)
-        row[at + i] = r % 4 == 3 ? std::uint8_t{0x80} : static_cast<std::uint8_t>(random());
+    const arith::FileBlock block = arith::file_block(type);
+    for (std::size_t at = 0; block.scales > 0 && at < stride; at += block.bytes) {
+      for (std::size_t i = 0; i < block.bytes; ++i)
+        row[at + i] = r % 4 == 3 ? extreme : static_cast<std::uint8_t>(random());
+      for (std::size_t s = 0; s < block.scales; ++s) {
+        const std::uint16_t scale = any_scale(random);
+        std::memcpy(row + at + block.first_scale + 2 * s, &scale, 2);
+      }
     }
   }
   return bytes;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -17,6 +18,7 @@
 #include "arith/sampling.h"
 #include "arith/silu.h"
 #include "arith/weight_quantiser.h"
+#include "base/bytes.h"
 #include "base/hex.h"
 #include "engine/transcript.h"
 
@@ -34,6 +36,25 @@ __attribute__((format(printf, 1, 2))) std::string text(const char* format, ...) 
   return line;
 }
 
+struct Example {
+  const char* name;
+  arith::WeightType type;
+};
+constexpr Example kExamples[] = {{"Q4_1", arith::WeightType::q4_1}, {"Q5_0", arith::WeightType::q5_0},
+                                 {"Q5_1", arith::WeightType::q5_1}, {"Q2_K", arith::WeightType::q2_k},
+                                 {"Q3_K", arith::WeightType::q3_k}, {"Q4_K", arith::WeightType::q4_k},
+                                 {"Q5_K", arith::WeightType::q5_k}, {"Q6_K", arith::WeightType::q6_k}};
+
+// Byte j is (37 j + 11) mod 256, but for the scales.
+Bytes example_block(arith::WeightType type) {
+  const arith::FileBlock shape = arith::file_block(type);
+  Bytes block(shape.bytes);
+  for (std::size_t j = 0; j < block.size(); ++j) block[j] = static_cast<std::uint8_t>(37 * j + 11);
+  const std::uint16_t scales[] = {0x2e66, 0x2c00};
+  std::memcpy(block.data() + shape.first_scale, scales, 2 * shape.scales);
+  return block;
+}
+
 void weights_and_conversions(std::vector<std::string>& lines) {
   for (const float x : {2.5f, 3.5f})
     lines.push_back(text("A1: nearest(%a) = %d", static_cast<double>(x), arith::round_to_int(x)));
@@ -45,6 +66,15 @@ void weights_and_conversions(std::vector<std::string>& lines) {
   lines.push_back(text("A2: Q8_0 d=0x2e66 w=-128 -> %a", static_cast<double>(value)));
   arith::widen_row(arith::WeightType::q4_0, reinterpret_cast<const std::uint8_t*>(&q4), {&value, 1});
   lines.push_back(text("A2: Q4_0 d=0x2e66 nibble=3 -> %a", static_cast<double>(value)));
+  for (const Example& example : kExamples) {
+    const Bytes block = example_block(example.type);
+    std::vector<float> values(arith::file_block(example.type).elements);
+    arith::widen_row(example.type, block.data(), values);
+    lines.push_back(
+        text("A2: %s of bytes (37 j + 11) mod 256, scales 0x2e66, 0x2c00: element 0 -> %a, %zu -> %a",
+             example.name, static_cast<double>(values[0]), values.size() - 3,
+             static_cast<double>(values[values.size() - 3])));
+  }
 
   for (const std::uint16_t half : {std::uint16_t{0x0001}, std::uint16_t{0xc500}})
     lines.push_back(text("A3: f16 0x%04x -> %a", half, static_cast<double>(arith::f16_to_f32(half))));
@@ -72,6 +102,14 @@ void products(std::vector<std::string>& lines) {
   arith::matvec(arith::WeightType::q8_0, reinterpret_cast<const std::uint8_t*>(row.data()), x, {&y, 1});
   lines.push_back(text("A5: 17 blocks of w = (i mod 7) - 3, d=0x2e66, x_i = RN(1 / (1 + i)) -> %a",
                        static_cast<double>(y)));
+
+  for (const Example& example : kExamples) {
+    const Bytes block = example_block(example.type);
+    const std::span input(x.data(), arith::file_block(example.type).elements);
+    arith::matvec(example.type, block.data(), input, {&y, 1});
+    lines.push_back(
+        text("A5: that block of %s, x_i = RN(1 / (1 + i)) -> %a", example.name, static_cast<double>(y)));
+  }
 
   const float w[] = {1.0f, 0x1p-24f, -1.0f}, z[] = {0x1.000002p+0f, 1.0f, 1.0f};
   lines.push_back(text("A6: w=(0x1p+0, 0x1p-24, -0x1p+0), x=(0x1.000002p+0, 0x1p+0, 0x1p+0) -> %a",
@@ -121,10 +159,10 @@ void attention(std::vector<std::string>& lines) {
       rows.append(row);
     }
     arith::attend(row, rows, rows, 70, out);
-    const char* form =
-        cache == arith::CacheType::int8
-            ? "A12: D=8, keys = values = (((5 j + 3 e) mod 11) - 5) / 4 for j < 70, query = key 69 -> y_0=%a y_7=%a"
-            : "A12: the same from a binary16 cache -> y_0=%a y_7=%a";
+    const char* form = cache == arith::CacheType::int8
+                           ? "A12: D=8, keys = values = (((5 j + 3 e) mod 11) - 5) / 4 for j < 70, query = "
+                             "key 69 -> y_0=%a y_7=%a"
+                           : "A12: the same from a binary16 cache -> y_0=%a y_7=%a";
     lines.push_back(text(form, static_cast<double>(out[0]), static_cast<double>(out[7])));
   }
 }

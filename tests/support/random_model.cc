@@ -109,6 +109,8 @@ void append(TensorType type, std::span<const float> values, Bytes& out) {
     case TensorType::q4_0:
       append_blocks<arith::BlockQ4>(values, out);
       break;
+    default:
+      break;
   }
 }
 

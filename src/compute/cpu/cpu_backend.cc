@@ -30,22 +30,6 @@ void mark(Failed failed, std::size_t row) {
   std::atomic_ref<std::uint8_t>(failed[row]).store(1, std::memory_order_relaxed);
 }
 
-auto kernel_of(const KernelTable& kernels, WeightType type) {
-  switch (type) {
-    case WeightType::f32:
-      return kernels.matmul_f32;
-    case WeightType::f16:
-      return kernels.matmul_f16;
-    case WeightType::bf16:
-      return kernels.matmul_bf16;
-    case WeightType::q8_0:
-      return kernels.matmul_q8_0;
-    case WeightType::q4_0:
-      return kernels.matmul_q4_0;
-  }
-  return kernels.matmul_f32;
-}
-
 }  // namespace
 
 template <class Part>
@@ -65,12 +49,14 @@ std::string CpuBackend::name() const {
 
 Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t rows, std::size_t cols,
                                                  ByteView bytes) {
-  if (arith::row_bytes(type, 32) == 0) return fail(ErrorKind::unsupported, "unknown weight type");
+  const arith::FileBlock block = arith::file_block(type);
+  if (block.bytes == 0) return fail(ErrorKind::unsupported, "unknown weight type");
   if (rows == 0 || cols == 0)
     return fail(ErrorKind::invalid_input, "expected a matrix, found one without elements");
-  if (arith::is_quantised(type) && cols % arith::kBlock != 0)
-    return fail(ErrorKind::unsupported,
-                "quantised rows: expected a multiple of 32 columns, found " + std::to_string(cols));
+  if (cols % block.elements != 0)
+    return fail(ErrorKind::unsupported, "quantised rows: expected a multiple of " +
+                                            std::to_string(block.elements) + " columns, found " +
+                                            std::to_string(cols));
   const std::size_t stride = arith::row_bytes(type, cols);
   if (bytes.size() / stride != rows || bytes.size() % stride != 0)
     return fail(ErrorKind::corrupt, "expected " + std::to_string(rows) + " rows of " +
@@ -153,7 +139,7 @@ void CpuBackend::matmul(const float* x, std::size_t tokens, std::span<const Prod
         args.blocks = w.blocks();
         args.out = product.out;
         args.add = product.add;
-        kernel_of(kernels_, w.type())(&args);
+        kernels_.matmul[static_cast<std::size_t>(w.type())](&args);
       }
       before += w.groups();
     }

@@ -9,13 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arith/weight_type.h"
+
 namespace cortensor::compute {
 
 // A quantised input is cut into tiles of 4 tokens, the last tile of what remains; a tile of T tokens holds
-// one record per block, kInputBytes * T long: q [T][32], scales [T], and the starting values of the two kinds
-// of integer sums, [T] each, in the form that suits the instruction set. Where it suits it too, a whole tile
-// then holds q once more, in words.
-constexpr size_t kTileTokens = 4, kInputBytes = 32 + 3 * 4;
+// one record per block, kInputBytes * T long: q [T][32], then seven times [T] numbers of four bytes: the
+// scales; the starting values of the two kinds of integer sums, in the form that suits the instruction set;
+// the sums of q over both halves of the block, a word each; and what offsets are multiplied with (A5.1), for
+// the block and for each half. Where it suits the instruction set, a whole tile then holds q once more, in
+// words.
+constexpr size_t kTileTokens = 4, kInputBytes = 32 + 7 * 4;
 
 // A product of packed weights with the rows of an input. Computes row groups [first_group, end_group).
 struct MatmulArgs {
@@ -51,6 +55,8 @@ struct AttendArgs {
   bool f16;     // the cache is binary16
 };
 
+constexpr size_t kWeightTypes = static_cast<size_t>(arith::WeightType::bf16) + 1;
+
 struct KernelTable {
   const char* name;
   size_t width;
@@ -61,12 +67,8 @@ struct KernelTable {
   bool (*quantise)(const float* x, size_t n, size_t blocks, size_t tile_tokens, size_t lane, uint8_t* tile);
   bool (*all_finite)(const float* x, size_t n);
 
-  // A5, A6
-  void (*matmul_f32)(const MatmulArgs*);
-  void (*matmul_f16)(const MatmulArgs*);
-  void (*matmul_bf16)(const MatmulArgs*);
-  void (*matmul_q8_0)(const MatmulArgs*);
-  void (*matmul_q4_0)(const MatmulArgs*);
+  // A5, A6. By weight type; null where the number is no type.
+  void (*matmul[kWeightTypes])(const MatmulArgs*);
 
   void (*rmsnorm)(const float* x, const float* weight, size_t n, float epsilon, float* y);  // A9
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);                 // A8.2

@@ -72,13 +72,14 @@ TEST(Dispatch, ATableThatComputesOtherBitsIsRefused) {
   EXPECT_THAT(gate.error().message, HasSubstr("the gate"));
 
   wrong = *scalar_kernels();
-  wrong.matmul_q4_0 = [](const MatmulArgs* args) {
-    scalar_kernels()->matmul_q4_0(args);
+  constexpr auto kType = static_cast<std::size_t>(arith::WeightType::q5_k);
+  wrong.matmul[kType] = [](const MatmulArgs* args) {
+    scalar_kernels()->matmul[kType](args);
     args->out[0] += args->out[0] * 1e-7f;
   };
   const Status product = self_test(wrong);
   ASSERT_FALSE(product);
-  EXPECT_THAT(product.error().message, HasSubstr("q4_0"));
+  EXPECT_THAT(product.error().message, HasSubstr("weight type 13"));
 }
 
 }  // namespace

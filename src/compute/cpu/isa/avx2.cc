@@ -10,7 +10,7 @@ namespace cortensor::compute {
 const KernelTable* avx2_kernels() {
   static constexpr KernelTable kTable = [] {
     KernelTable table = make_table("avx2");
-    table.matmul_q8_0 = matmul_bytes_wide;
+    kernel_of(table, WeightType::q8_0) = matmul_bytes_wide;
     return table;
   }();
   return &kTable;

@@ -140,12 +140,38 @@ inline __m256i broadcast(const void* four_bytes) {
   return _mm256_set1_epi32(four);
 }
 
+inline I32 load_i32(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline I32 set1_i32(int v, int parts) {
+  const unsigned repeated = static_cast<unsigned>(v) * (parts == 4   ? 0x01010101u
+                                                        : parts == 2 ? 0x10001u
+                                                                     : 1u);
+  return _mm256_set1_epi32(static_cast<int>(repeated));
+}
+inline I32 iand(I32 a, I32 b) {
+  return _mm256_and_si256(a, b);
+}
+inline I32 ior(I32 a, I32 b) {
+  return _mm256_or_si256(a, b);
+}
+inline I32 isub(I32 a, I32 b) {
+  return _mm256_sub_epi32(a, b);
+}
+inline I32 ishl(I32 v, int n) {
+  return _mm256_slli_epi32(v, n);
+}
+inline I32 ishr(I32 v, int n) {
+  return _mm256_srli_epi32(v, n);
+}
+inline I32 sub_bytes(I32 a, I32 b) {
+  return _mm256_sub_epi8(a, b);
+}
 // A byte goes to the upper half of its word and comes down with its sign.
-inline void widen_quads(const uint8_t* p, I32& low, I32& high) {
+inline void widen_quads(I32 v, I32& low, I32& high) {
   const __m256i to_low =
       _mm256_setr_epi64x(0x0580048001800080, 0x0d800c8009800880, 0x0580048001800080, 0x0d800c8009800880);
   const __m256i to_high = _mm256_or_si256(to_low, _mm256_set1_epi8(2));
-  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   low = _mm256_srai_epi16(_mm256_shuffle_epi8(v, to_low), 8);
   high = _mm256_srai_epi16(_mm256_shuffle_epi8(v, to_high), 8);
 }
@@ -202,6 +228,61 @@ inline void dots_q4(const uint8_t* w, const int8_t* q, const int32_t* starts, I3
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) out[t] = _mm256_madd_epi16(acc[t], _mm256_set1_epi16(1));
+}
+
+// Products of planes gather in words: of the first halves of T blocks, and of the second.
+template <int T, class Planes>
+inline void add_quads(const Planes& w, int j, const int8_t* q, bool start, I32 (&first)[T],
+                      I32 (&second)[T]) {
+  __m256i a, b;
+  w.quads(j, a, b);
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    const int8_t* x = q + static_cast<size_t>(t) * 32 + 4 * j;
+    const __m256i low = _mm256_maddubs_epi16(a, broadcast(x)),
+                  high = _mm256_maddubs_epi16(b, broadcast(x + 16));
+    first[t] = start ? low : _mm256_add_epi16(first[t], low);
+    second[t] = start ? high : _mm256_add_epi16(second[t], high);
+  }
+}
+
+// A word of a half holds 8 products, of a whole block 16; all of them must stay below 2^15.
+template <int T, class Planes>
+inline void plain_sums(const Planes& w, const int8_t* q, I32 (&out)[T]) {
+  static_assert(8 * 127 * Planes::kLargest < 1 << 15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  I32 first[T], second[T];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) add_quads<T>(w, j, q, j == 0, first, second);
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    if constexpr (16 * 127 * Planes::kLargest < 1 << 15)
+      out[t] = _mm256_madd_epi16(_mm256_add_epi16(first[t], second[t]), ones);
+    else
+      out[t] = _mm256_add_epi32(_mm256_madd_epi16(first[t], ones), _mm256_madd_epi16(second[t], ones));
+  }
+}
+
+// Words of 6-bit integers have room for 4 products.
+template <int T, class Planes>
+inline void scaled_sums(const Planes& w, const int8_t* q, I32 sub, I32 (&out)[T]) {
+  constexpr int kSteps = 8 * 127 * Planes::kLargest < 1 << 15 ? 4 : 2;
+  static_assert(2 * kSteps * 127 * Planes::kLargest < 1 << 15);
+  const __m256i low =
+      _mm256_or_si256(_mm256_slli_epi32(sub, 16), _mm256_and_si256(sub, _mm256_set1_epi32(0xffff)));
+  const __m256i high = _mm256_blend_epi16(_mm256_srli_epi32(sub, 16), sub, 0xaa);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; j += kSteps) {
+    I32 first[T], second[T];
+#pragma GCC unroll 4
+    for (int k = 0; k < kSteps; ++k) add_quads<T>(w, j + k, q, k == 0, first, second);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const __m256i both =
+          _mm256_add_epi32(_mm256_madd_epi16(first[t], low), _mm256_madd_epi16(second[t], high));
+      out[t] = j == 0 ? both : _mm256_add_epi32(out[t], both);
+    }
+  }
 }
 
 }  // namespace

@@ -127,6 +127,44 @@ inline __m512i broadcast(const void* four_bytes) {
   return _mm512_set1_epi32(four);
 }
 
+inline I32 load_i32(const uint8_t* p) {
+  return _mm512_loadu_si512(p);
+}
+inline I32 set1_i32(int v, int parts) {
+  const unsigned repeated = static_cast<unsigned>(v) * (parts == 4   ? 0x01010101u
+                                                        : parts == 2 ? 0x10001u
+                                                                     : 1u);
+  return _mm512_set1_epi32(static_cast<int>(repeated));
+}
+inline I32 iand(I32 a, I32 b) {
+  return _mm512_and_si512(a, b);
+}
+inline I32 ior(I32 a, I32 b) {
+  return _mm512_or_si512(a, b);
+}
+inline I32 isub(I32 a, I32 b) {
+  return _mm512_sub_epi32(a, b);
+}
+inline I32 ishl(I32 v, int n) {
+  return _mm512_slli_epi32(v, static_cast<unsigned>(n));
+}
+inline I32 ishr(I32 v, int n) {
+  return _mm512_srli_epi32(v, static_cast<unsigned>(n));
+}
+inline I32 sub_bytes(I32 a, I32 b) {
+  return _mm512_sub_epi8(a, b);
+}
+// A byte goes to the upper half of its word and comes down with its sign.
+inline void widen_quads(I32 v, I32& low, I32& high) {
+  const __m512i to_low = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0d800c8009800880, 0x0580048001800080));
+  const __m512i to_high = _mm512_or_si512(to_low, _mm512_set1_epi8(2));
+  low = _mm512_srai_epi16(_mm512_shuffle_epi8(v, to_low), 8);
+  high = _mm512_srai_epi16(_mm512_shuffle_epi8(v, to_high), 8);
+}
+inline I32 dot_pairs(I32 w, I32 x, I32 sum) {
+  return _mm512_dpwssd_epi32(sum, w, x);
+}
+
 // vpdpbusd wants unsigned weights: w + 128 or the nibble w + 8, corrected by the start of the sum.
 inline int32_t start_q8(int32_t sum) {
   return -128 * sum;
@@ -182,6 +220,42 @@ inline void dots_q4(const uint8_t* w, const int8_t* q, const int32_t* starts, I3
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) out[t] = _mm512_add_epi32(out[t], odd[t]);
+}
+
+// The sums of both halves of T blocks.
+template <int T, class Planes>
+inline void half_sums(const Planes& w, const int8_t* q, I32 (&first)[T], I32 (&second)[T]) {
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) first[t] = second[t] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    __m512i a, b;
+    w.quads(j, a, b);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const int8_t* x = q + static_cast<size_t>(t) * 32 + 4 * j;
+      first[t] = _mm512_dpbusd_epi32(first[t], a, broadcast(x));
+      second[t] = _mm512_dpbusd_epi32(second[t], b, broadcast(x + 16));
+    }
+  }
+}
+
+template <int T, class Planes>
+inline void plain_sums(const Planes& w, const int8_t* q, I32 (&out)[T]) {
+  I32 second[T];
+  half_sums<T>(w, q, out, second);
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) out[t] = _mm512_add_epi32(out[t], second[t]);
+}
+
+template <int T, class Planes>
+inline void scaled_sums(const Planes& w, const int8_t* q, I32 sub, I32 (&out)[T]) {
+  const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(sub, 16), 16), high = _mm512_srai_epi32(sub, 16);
+  I32 second[T];
+  half_sums<T>(w, q, out, second);
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t)
+    out[t] = _mm512_add_epi32(_mm512_mullo_epi32(out[t], low), _mm512_mullo_epi32(second[t], high));
 }
 
 }  // namespace

@@ -131,6 +131,54 @@ inline void store_i8(int8_t* p, I32 v) {
 }
 inline void prefetch(const void*) {}
 
+inline I32 load_i32(const uint8_t* p) {
+  I32 v;
+  __builtin_memcpy(&v, p, 4);
+  return v;
+}
+inline I32 broadcast(const void* four_bytes) {
+  return load_i32(static_cast<const uint8_t*>(four_bytes));
+}
+constexpr I32 set1_i32(int v, int parts) {
+  return static_cast<I32>(static_cast<uint32_t>(v) * (parts == 4 ? 0x01010101u : parts == 2 ? 0x10001u : 1u));
+}
+inline I32 iand(I32 a, I32 b) {
+  return a & b;
+}
+inline I32 ior(I32 a, I32 b) {
+  return a | b;
+}
+inline I32 isub(I32 a, I32 b) {
+  return a - b;
+}
+inline I32 ishl(I32 v, int n) {
+  return static_cast<I32>(static_cast<uint32_t>(v) << n);
+}
+inline I32 ishr(I32 v, int n) {
+  return static_cast<I32>(static_cast<uint32_t>(v) >> n);
+}
+inline I32 byte_of(I32 v, int i) {  // signed
+  return static_cast<int8_t>(static_cast<uint32_t>(v) >> 8 * i);
+}
+inline I32 word_of(I32 v, int i) {  // signed
+  return static_cast<int16_t>(static_cast<uint32_t>(v) >> 16 * i);
+}
+inline I32 sub_bytes(I32 a, I32 b) {
+  uint32_t out = 0;
+  for (int i = 0; i < 4; ++i) out |= (static_cast<uint32_t>(byte_of(a, i) - byte_of(b, i)) & 0xffu) << 8 * i;
+  return static_cast<I32>(out);
+}
+inline I32 words(I32 first, I32 second) {
+  return static_cast<I32>((static_cast<uint32_t>(first) & 0xffffu) | static_cast<uint32_t>(second) << 16);
+}
+inline void widen_quads(I32 v, I32& low, I32& high) {
+  low = words(byte_of(v, 0), byte_of(v, 1));
+  high = words(byte_of(v, 2), byte_of(v, 3));
+}
+inline I32 dot_pairs(I32 w, I32 x, I32 sum) {
+  return sum + word_of(w, 0) * word_of(x, 0) + word_of(w, 1) * word_of(x, 1);
+}
+
 inline int32_t start_q8(int32_t) {
   return 0;
 }
@@ -153,6 +201,38 @@ inline void dots_q4(const uint8_t* w, const int8_t* q, const int32_t* starts, I3
     int32_t sum = starts[t];
     for (int i = 0; i < 16; ++i) sum += (w[i] & 15) * q[i] + (w[i] >> 4) * q[i + 16];
     out[t] = sum;
+  }
+}
+
+// The sums of both halves of a block.
+template <class Planes>
+inline void half_sums(const Planes& w, const int8_t* q, I32 (&sums)[2]) {
+  sums[0] = sums[1] = 0;
+  for (int j = 0; j < 4; ++j) {
+    I32 quads[2];
+    w.quads(j, quads[0], quads[1]);
+    for (int i = 0; i < 4; ++i) {
+      sums[0] += byte_of(quads[0], i) * q[4 * j + i];
+      sums[1] += byte_of(quads[1], i) * q[16 + 4 * j + i];
+    }
+  }
+}
+
+template <int T, class Planes>
+inline void plain_sums(const Planes& w, const int8_t* q, I32 (&out)[T]) {
+  for (int t = 0; t < T; ++t, q += 32) {
+    I32 sums[2];
+    half_sums(w, q, sums);
+    out[t] = sums[0] + sums[1];
+  }
+}
+
+template <int T, class Planes>
+inline void scaled_sums(const Planes& w, const int8_t* q, I32 sub, I32 (&out)[T]) {
+  for (int t = 0; t < T; ++t, q += 32) {
+    I32 sums[2];
+    half_sums(w, q, sums);
+    out[t] = word_of(sub, 0) * sums[0] + word_of(sub, 1) * sums[1];
   }
 }
 
