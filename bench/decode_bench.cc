@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "arith/segment.h"
 #include "base/runtime/thread_pool.h"
 #include "compute/backend.h"
 #include "compute/cpu/dispatch.h"
@@ -56,7 +57,22 @@ const std::map<std::string, WeightType> kTypes{
     {"q5_0", WeightType::q5_0}, {"q5_1", WeightType::q5_1}, {"q2_k", WeightType::q2_k},
     {"q3_k", WeightType::q3_k}, {"q4_k", WeightType::q4_k}, {"q5_k", WeightType::q5_k},
     {"q6_k", WeightType::q6_k}, {"f16", WeightType::f16},   {"bf16", WeightType::bf16},
-    {"f32", WeightType::f32}};
+    {"f32", WeightType::f32},   {"s8", WeightType::s8},     {"s4", WeightType::s4}};
+
+// Makes random bytes a row of a native type.
+void tame_segments(WeightType type, std::uint8_t* row, std::size_t cols) {
+  for (std::size_t at = 0; at < cols;) {
+    const std::size_t length = arith::segment_length(cols - at);
+    const float scale = 0x1p-10f;
+    std::memcpy(row, &scale, sizeof scale);
+    for (std::size_t i = 4; i < arith::segment_bytes(type, length); ++i) {
+      if (type == WeightType::s8 && row[i] == 0x80) row[i] = 0x7f;
+      if (type == WeightType::s4 && i < 4 + length / arith::kBlock) row[i] &= 0x17;
+    }
+    row += arith::segment_bytes(type, length);
+    at += length;
+  }
+}
 
 // Random bytes whose floats are all small and finite.
 Bytes random_rows(WeightType type, std::size_t rows, std::size_t cols) {
@@ -67,6 +83,11 @@ Bytes random_rows(WeightType type, std::size_t rows, std::size_t cols) {
     state ^= state >> 7;
     state ^= state << 17;
     byte = static_cast<std::uint8_t>(state >> 32);
+  }
+  if (arith::is_segmented(type)) {
+    for (std::size_t r = 0; r < rows; ++r)
+      tame_segments(type, &bytes[r * arith::row_bytes(type, cols)], cols);
+    return bytes;
   }
   const auto tame = [](std::uint8_t& top) { top = static_cast<std::uint8_t>(top & 0x83) | 0x18; };
   const arith::FileBlock block = arith::file_block(type);
@@ -138,7 +159,7 @@ class Model {
     pool.run([&](std::size_t worker) {
       for (const Layer& layer : layers_) {
         for (const compute::Matrix* matrix : layer.all()) {
-          const auto& packed = static_cast<const compute::PackedMatrix&>(*matrix);
+          const auto& packed = static_cast<const compute::CpuMatrix&>(*matrix);
           const Range part = partition(packed.memory_bytes(), 4096, worker, pool.threads());
           sums[worker] += plain_read(isa, packed.data() + part.begin, part.end - part.begin);
         }

@@ -56,7 +56,7 @@ __attribute__((target("avx512f"))) std::uint64_t read_avx512(const std::uint8_t*
 }  // namespace
 
 std::uint64_t plain_read(std::string_view isa, const std::uint8_t* bytes, std::size_t size) {
-  if (isa == "avx512") return read_avx512(bytes, size);
+  if (isa == "avx512" || isa == "amx") return read_avx512(bytes, size);
   if (isa == "avx2") return read_avx2(bytes, size);
   return read_words(bytes, size);
 }

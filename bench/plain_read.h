@@ -8,7 +8,8 @@
 
 namespace cortensor::bench {
 
-// Reads `size` bytes and returns a value that depends on all of them. isa: "scalar", "avx2" or "avx512".
+// Reads `size` bytes and returns a value that depends on all of them. isa: "scalar", "avx2", "avx512" or
+// "amx".
 std::uint64_t plain_read(std::string_view isa, const std::uint8_t* bytes, std::size_t size);
 
 }  // namespace cortensor::bench

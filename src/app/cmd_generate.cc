@@ -120,7 +120,7 @@ void add_generate(CLI::App& root) {
       ->transform(whole(0, std::numeric_limits<std::uint64_t>::max()));
   command->add_option("--stop", options->stop, "end before this text; may be repeated");
   command->add_option("--isa", options->isa,
-                      "force scalar, avx2 or avx512; by default the best there is (or CORTENSOR_ISA)");
+                      "force scalar, avx2, avx512 or amx; by default the best there is (or CORTENSOR_ISA)");
   command->add_option("--threads", options->threads, "0 is one per processor")
       ->capture_default_str()
       ->transform(thread_count());

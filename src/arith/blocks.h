@@ -2,6 +2,7 @@
 // worth.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +27,8 @@ struct FileBlock {
   std::size_t scales = 0;
 };
 
-// All zero for a number that is no type.
+// All zero for a number that is no type. A row of a native type is made of segments, not of blocks
+// (segment.h); all that this says of them is that their columns are a multiple of 32.
 constexpr FileBlock file_block(WeightType type) {
   switch (type) {
     case WeightType::f32:
@@ -54,6 +56,9 @@ constexpr FileBlock file_block(WeightType type) {
       return {kSuperBlock, sizeof(BlockQ5K), 0, 2};
     case WeightType::q6_k:
       return {kSuperBlock, sizeof(BlockQ6K), offsetof(BlockQ6K, scale), 1};
+    case WeightType::s4:
+    case WeightType::s8:
+      return {kBlock};
   }
   return {};
 }
@@ -62,8 +67,19 @@ constexpr bool is_quantised(WeightType type) {
   return file_block(type).scales > 0;
 }
 
+constexpr bool is_segmented(WeightType type) {
+  return type == WeightType::s8 || type == WeightType::s4;
+}
+
+// Spec: A17.1. Segments of a row of `cols` elements: one for each 512, one for each power of two in the rest.
+constexpr std::size_t segment_count(std::size_t cols) {
+  return cols / kSegment + static_cast<std::size_t>(std::popcount(cols % kSegment));
+}
+
 // Bytes of a row of `cols` elements, a multiple of file_block(type).elements.
 constexpr std::size_t row_bytes(WeightType type, std::size_t cols) {
+  if (type == WeightType::s8) return cols + 4 * segment_count(cols);
+  if (type == WeightType::s4) return cols / 2 + cols / kBlock + 4 * segment_count(cols);
   const FileBlock block = file_block(type);
   return block.elements == 0 ? 0 : cols / block.elements * block.bytes;
 }
@@ -102,6 +118,8 @@ inline SumBlock sum_block(WeightType type, const std::uint8_t* row, std::size_t 
     case WeightType::f32:
     case WeightType::f16:
     case WeightType::bf16:
+    case WeightType::s4:
+    case WeightType::s8:
       break;
   }
   return {};
@@ -115,7 +133,7 @@ inline float value_of(const SumBlock& block, std::size_t i) {
   return std::fma(step, integer, block.offset[block.groups == 1 ? 0 : i / kHalfBlock]);
 }
 
-// Spec: A2.4. One row as binary32. row: row_bytes(type, out.size()) bytes.
+// Spec: A2.4. One row of a type that is not native as binary32. row: row_bytes(type, out.size()) bytes.
 inline void widen_row(WeightType type, const std::uint8_t* row, std::span<float> out) {
   SumBlock block;
   for (std::size_t i = 0; i < out.size(); ++i) {
@@ -136,7 +154,8 @@ inline void widen_row(WeightType type, const std::uint8_t* row, std::span<float>
   }
 }
 
-// Spec: A2.5. False if a scale or a weight is an infinity or a NaN: such a file is refused.
+// Spec: A2.5. Not for native types. False if a scale or a weight is an infinity or a NaN: such a file is
+// refused.
 inline bool row_is_finite(WeightType type, const std::uint8_t* row, std::size_t cols) {
   const FileBlock shape = file_block(type);
   for (std::size_t at = 0; at < row_bytes(type, cols); at += shape.bytes) {

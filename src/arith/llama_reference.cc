@@ -25,7 +25,7 @@ CacheType cache_type(const LlamaWeights& weights) {
   for (const LlamaLayer& layer : weights.layers)
     for (const Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
                                  &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
-      if (is_quantised(matrix->type)) return CacheType::int8;
+      if (is_quantised(matrix->type) || is_segmented(matrix->type)) return CacheType::int8;
   return CacheType::f16;
 }
 
@@ -42,7 +42,7 @@ LlamaReference::LlamaReference(const LlamaWeights& weights)
 
 bool LlamaReference::step(std::uint32_t token) {
   const LlamaWeights& w = weights_;
-  widen_row(w.embedding.type, w.embedding.data + token * row_bytes(w.embedding.type, w.dim), x_);
+  embedding_row(w.embedding.type, w.embedding.data + token * row_bytes(w.embedding.type, w.dim), x_);
   for (std::size_t l = 0; l < w.layers.size(); ++l) {
     if (!attention(w.layers[l], cache_[l])) return false;
     if (!feed_forward(w.layers[l])) return false;

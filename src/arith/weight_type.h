@@ -5,7 +5,7 @@
 
 namespace cortensor::arith {
 
-// Spec: A2. The values are the type numbers of GGUF.
+// Spec: A2. The values are the type numbers of GGUF, which has none for the native types (A17).
 enum class WeightType : uint32_t {
   f32 = 0,
   f16 = 1,
@@ -19,7 +19,9 @@ enum class WeightType : uint32_t {
   q4_k = 12,
   q5_k = 13,
   q6_k = 14,
-  bf16 = 30
+  bf16 = 30,
+  s4 = 1004,
+  s8 = 1008
 };
 
 }  // namespace cortensor::arith

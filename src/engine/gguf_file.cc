@@ -1,4 +1,5 @@
 #include "engine/gguf_file.h"
+#include "engine/native_tensor.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -180,8 +181,21 @@ struct TensorEntry {
   std::uint64_t size = 0;
 };
 
+// Turns an I8 tensor of a file of the native profile into the matrix that it is.
+Status read_native(TensorInfo& info) {
+  const std::string tensor = "tensor " + shown(info.name);
+  const auto type = native_type(info.name);
+  if (!type) return corrupt(tensor + ": expected a name that ends in .s8 or .s4 for a tensor of type I8");
+  const auto columns = native_columns(*type, info.dims[0]);
+  if (!columns) return corrupt(tensor + ": no native row has " + std::to_string(info.dims[0]) + " bytes");
+  info.name = native_name(info.name);
+  info.type = *type;
+  info.dims[0] = *columns;
+  return ok();
+}
+
 // Everything about a tensor that can be judged without knowing where the data section begins.
-Result<TensorEntry> read_tensor_entry(ByteReader& reader) {
+Result<TensorEntry> read_tensor_entry(ByteReader& reader, bool native) {
   auto name = read_string(reader);
   if (!name) return std::move(name).error_context("name");
   if (name->empty() || name->size() > kMaxName)
@@ -204,9 +218,15 @@ Result<TensorEntry> read_tensor_entry(ByteReader& reader) {
   const auto type = reader.number<std::uint32_t>();
   entry.offset = reader.number<std::uint64_t>();
   if (reader.failed()) return corrupt(tensor + ": the file ends in its description");
+  if (native && type == kI8) {
+    entry.size = elements;
+    if (Status status = read_native(info); !status) return status.error();
+    return entry;
+  }
   if (!is_supported_tensor_type(type))
-    return fail(ErrorKind::unsupported, tensor + ": type " + tensor_type_name(type) +
-                                            " is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)");
+    return fail(ErrorKind::unsupported,
+                tensor + ": type " + tensor_type_name(type) +
+                    " is not supported (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K are)");
   info.type = static_cast<TensorType>(type);
   const arith::FileBlock block = arith::file_block(info.type);
   if (info.cols() % block.elements != 0)
@@ -313,9 +333,18 @@ Status GgufFile::read(ByteView bytes) {
                      ", found " + std::to_string(alignment));
   }
 
+  const bool native = has(kProfileKey);
+  if (native) {
+    const auto profile = get_string(kProfileKey);
+    if (!profile) return profile.error();
+    if (*profile != kProfile)
+      return fail(ErrorKind::unsupported, std::string(kProfileKey) + ": expected " + std::string(kProfile) +
+                                              ", found " + shown(*profile));
+  }
+
   std::vector<TensorEntry> entries;
   for (std::uint64_t i = 0; i < tensor_count; ++i) {
-    auto entry = read_tensor_entry(reader);
+    auto entry = read_tensor_entry(reader, native);
     if (!entry) return std::move(entry).error_context("tensor " + std::to_string(i));
     if (!tensor_index_.emplace(entry->info.name, entries.size()).second)
       return corrupt("tensor " + shown(entry->info.name) + " stands there twice");

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "arith/segment.h"
 #include "crypto/sha256.h"
 #include "engine/gguf_file.h"
 
@@ -57,6 +58,8 @@ std::size_t first_not_finite(const TensorInfo& tensor) {
 }  // namespace
 
 std::string_view to_string(TensorType type) {
+  if (type == TensorType::s8) return "S8";
+  if (type == TensorType::s4) return "S4";
   return is_supported_tensor_type(static_cast<std::uint32_t>(type)) ? kNames[static_cast<std::size_t>(type)]
                                                                     : "unknown";
 }
@@ -70,7 +73,22 @@ std::string tensor_type_name(std::uint32_t type) {
   return std::to_string(type);
 }
 
+namespace {
+
+// A17.3, A17.4
+Status check_native(const TensorInfo& tensor) {
+  for (std::uint64_t row = 0; row < tensor.rows(); ++row)
+    if (!arith::segments_are_good(tensor.type, tensor.data.data() + row * tensor.row_bytes(), tensor.cols()))
+      return fail(ErrorKind::corrupt, "tensor " + std::string(tensor.name) +
+                                          ": expected scales and codes of the native profile, row " +
+                                          std::to_string(row) + " holds others");
+  return ok();
+}
+
+}  // namespace
+
 Status check_weights(const TensorInfo& tensor) {
+  if (arith::is_segmented(tensor.type)) return check_native(tensor);
   const arith::FileBlock shape = arith::file_block(tensor.type);
   const std::size_t bad = first_not_finite(tensor);
   if (bad == tensor.data.size() / shape.bytes) return ok();

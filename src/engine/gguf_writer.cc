@@ -1,6 +1,7 @@
 #include "engine/gguf_writer.h"
 
 #include "base/check.h"
+#include "engine/native_tensor.h"
 
 namespace cortensor::engine {
 namespace {
@@ -122,16 +123,17 @@ void GgufWriter::add_tensor(std::string_view name, std::span<const std::uint64_t
   CORTENSOR_CHECK(!file_ && !dims.empty() && dims.size() <= 4);
   const arith::FileBlock block = arith::file_block(type);
   CORTENSOR_CHECK(dims[0] % block.elements == 0);
-  put_string(descriptions_, name);
+  const bool native = arith::is_segmented(type);
+  std::uint64_t size = arith::row_bytes(type, dims[0]);
+  put_string(descriptions_, native ? name_in_file(name, type) : std::string(name));
   descriptions_.number(static_cast<std::uint32_t>(dims.size()));
-  std::uint64_t elements = 1;
-  for (const std::uint64_t dim : dims) {
+  descriptions_.number(native ? size : dims[0]);
+  for (const std::uint64_t dim : dims.subspan(1)) {
     descriptions_.number(dim);
-    elements *= dim;
+    size *= dim;
   }
-  descriptions_.number(static_cast<std::uint32_t>(type));
+  descriptions_.number(native ? kI8 : static_cast<std::uint32_t>(type));
   descriptions_.number(next_offset_);
-  const std::uint64_t size = elements / block.elements * block.bytes;
   sizes_.push_back(size);
   next_offset_ += size + padding(size);
 }

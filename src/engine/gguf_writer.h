@@ -27,7 +27,8 @@ class GgufWriter {
   // A value as another file has it.
   void add_value(std::string_view key, const GgufValue& value);
 
-  // dims: contiguous dimension first, a multiple of the type's block; 1 to 4 of them, none zero.
+  // dims: contiguous dimension first, a multiple of the type's block; 1 to 4 of them, none zero. A file with
+  // native types needs the key that says so (native_tensor.h).
   void add_tensor(std::string_view name, std::span<const std::uint64_t> dims, TensorType type);
 
   // Starts the file: header, metadata and descriptions. Nothing can be added afterwards.

@@ -50,7 +50,8 @@ struct Hello {
   std::string join_token;  // empty when the router knows the node already
   std::vector<ModelOffer> models;
   std::uint32_t slots = 0;  // sequences (miner) or checks (validator) at once
-  std::string isa;  // "scalar", "avx2", "avx512": for people and for choosing another kind of processor
+  std::string
+      isa;  // "scalar", "avx2", "avx512", "amx": for people and for choosing another kind of processor
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 

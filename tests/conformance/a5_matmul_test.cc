@@ -1,4 +1,4 @@
-// Spec: A2, A5, A6. Products of every weight type, shape remainder, batch size and thread count, against
+// Spec: A2, A5, A6, A17. Products of every weight type, shape remainder, batch size and thread count, against
 // arith.
 #include <algorithm>
 #include <cmath>
@@ -58,6 +58,21 @@ TEST_P(A5, EveryNumberOfBlocksAndTokens) {
       for (std::size_t tokens = 1; tokens <= 9; ++tokens)
         expect_exact(*backend, type, 1 + random() % 40, columns(type, blocks), tokens, kKinds[random() % 6],
                      random);
+}
+
+// Every end of a row; tiles of four and of sixteen tokens, whole and not, one and several, and more than a
+// panel.
+TEST_P(A5, EveryKindOfSegmentAndTile) {
+  Random random(12);
+  const auto backend = this->backend(1);
+  for (const WeightType type : kNative) {
+    for (std::size_t blocks = 1; blocks <= 35; ++blocks)
+      for (std::size_t tokens = 1; tokens <= 9; ++tokens)
+        expect_exact(*backend, type, 1 + random() % 40, 32 * blocks, tokens, kKinds[random() % 6], random);
+    for (const std::size_t tokens : {15u, 16u, 17u, 31u, 32u, 33u, 47u, 64u, 127u, 128u, 131u, 160u})
+      for (const std::size_t cols : {64u, 512u, 704u, 1024u, 1056u})
+        expect_exact(*backend, type, 1 + random() % 70, cols, tokens, kKinds[random() % 6], random);
+  }
 }
 
 // More tokens than one panel, from the fewest that are cut into panels at all.
@@ -163,8 +178,8 @@ TEST_P(A5, RowsOfATableAreWidenedExactly) {
     for (auto& id : ids) id = static_cast<std::uint32_t>(random() % kRows);
     std::vector<float> expected(kRows * kCols), found(kRows * kCols);
     for (std::size_t t = 0; t < kRows; ++t)
-      arith::widen_row(type, file.data() + ids[t] * arith::row_bytes(type, kCols),
-                       {&expected[t * kCols], kCols});
+      arith::embedding_row(type, file.data() + ids[t] * arith::row_bytes(type, kCols),
+                           {&expected[t * kCols], kCols});
     backend->embed(**table, ids, found.data());
     EXPECT_TRUE(same_bits(expected, found));
   }
@@ -181,6 +196,7 @@ TEST_P(A5, BadMatricesAreRefused) {
     EXPECT_FALSE(backend->load(type, 4, kCols / 2, file));
     EXPECT_FALSE(backend->load(type, 0, kCols, {}));
     EXPECT_FALSE(backend->load(type, 4, kCols, ByteView(file).first(file.size() - 1)));
+    if (arith::is_segmented(type)) continue;
     const arith::FileBlock block = arith::file_block(type);
     for (std::size_t s = 0; s < std::max<std::size_t>(1, block.scales); ++s) {  // every scale, or a number
       Bytes bad = file;
@@ -195,6 +211,30 @@ TEST_P(A5, BadMatricesAreRefused) {
   }
   EXPECT_FALSE(backend->load(WeightType::q8_0, 4, 48, Bytes(4 * 51)));
   EXPECT_FALSE(backend->load(WeightType::q4_k, 4, 128, Bytes(4 * 72)));
+}
+
+// A17.3, A17.4: a weight of -128, a code whose weights do not fit, scales that are too small, too large, no
+// number.
+TEST_P(A5, BadSegmentsAreRefused) {
+  const auto backend = this->backend(1);
+  Random random(13);
+  const auto loads = [&](WeightType type, std::size_t at, std::initializer_list<std::uint8_t> bytes) {
+    Bytes file = weights(type, 1, 544, Kind::ordinary, random);
+    std::copy(bytes.begin(), bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(at));
+    return backend->load(type, 1, 544, file).has_value();
+  };
+  for (const WeightType type : kNative) {
+    EXPECT_TRUE(loads(type, 0, {0, 0, 0x80, 0x3f}));
+    EXPECT_TRUE(loads(type, 0, {0, 0, 0, 0x80}));
+    for (const int top : {0x20, 0xa0, 0x7f, 0xff, 0x60})
+      EXPECT_FALSE(loads(type, 0, {0, 0, 0x80, static_cast<std::uint8_t>(top)}));
+    EXPECT_FALSE(loads(type, 0, {1, 0, 0, 0}));
+  }
+  EXPECT_TRUE(loads(WeightType::s8, 4 + 511, {0x81}));
+  EXPECT_FALSE(loads(WeightType::s8, 4 + 511, {0x80}));
+  EXPECT_TRUE(loads(WeightType::s4, 4 + 15, {0x1f}));
+  EXPECT_FALSE(loads(WeightType::s4, 4 + 15, {0x7f}));
+  EXPECT_FALSE(loads(WeightType::s4, 4 + 15, {0x8f}));
 }
 
 }  // namespace

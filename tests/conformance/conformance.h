@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "arith/blocks.h"
+#include "arith/segment.h"
 #include "base/bytes.h"
 #include "compute/backend.h"
 #include "compute/cpu/dispatch.h"
@@ -42,8 +42,8 @@ class PerIsa : public ::testing::TestWithParam<const char*> {
   const compute::KernelTable* kernels_ = nullptr;
 };
 
-#define CORTENSOR_PER_ISA(suite)                                                          \
-  INSTANTIATE_TEST_SUITE_P(EachIsa, suite, ::testing::Values("scalar", "avx2", "avx512"), \
+#define CORTENSOR_PER_ISA(suite)                                                                 \
+  INSTANTIATE_TEST_SUITE_P(EachIsa, suite, ::testing::Values("scalar", "avx2", "avx512", "amx"), \
                            [](const auto& param) { return std::string(param.param); })
 
 // Kinds of numbers that have broken kernels before.
@@ -96,10 +96,38 @@ inline constexpr arith::WeightType kQuantised[] = {
     arith::WeightType::q5_k, arith::WeightType::q6_k};
 inline constexpr arith::WeightType kRegular[] = {arith::WeightType::f32, arith::WeightType::f16,
                                                  arith::WeightType::bf16};
+inline constexpr arith::WeightType kNative[] = {arith::WeightType::s8, arith::WeightType::s4};
 inline std::vector<arith::WeightType> all_types() {
   std::vector<arith::WeightType> types(std::begin(kRegular), std::end(kRegular));
   types.insert(types.end(), std::begin(kQuantised), std::end(kQuantised));
+  types.insert(types.end(), std::begin(kNative), std::end(kNative));
   return types;
+}
+
+// A row of the native profile; `extreme`: weights as large as they may be.
+inline void fill_segments(arith::WeightType type, std::uint8_t* row, std::size_t cols, bool extreme,
+                          Random& random) {
+  for (std::size_t at = 0; at < cols;) {
+    const std::size_t length = arith::segment_length(cols - at), codes = length / arith::kBlock;
+    const float scale = random() % 5 == 0
+                            ? 0.0f
+                            : std::ldexp(random() % 2 ? 1.0f : -1.3f, static_cast<int>(random() % 80) - 40);
+    std::memcpy(row, &scale, 4);
+    for (std::size_t i = 4; i < arith::segment_bytes(type, length); ++i) {
+      const bool code = type == arith::WeightType::s4 && i < 4 + codes;
+      const auto good = [&] {
+        return code ? arith::is_s4_code(row[i]) : type == arith::WeightType::s4 || row[i] != 0x80;
+      };
+      do
+        row[i] = static_cast<std::uint8_t>(extreme ? (code                            ? 0x0f
+                                                      : type == arith::WeightType::s4 ? 0xff
+                                                                                      : 0x81)
+                                                   : random());
+      while (!good());
+    }
+    row += arith::segment_bytes(type, length);
+    at += length;
+  }
 }
 
 // Rows of a model file. Every fourth quantised row has the same byte throughout: the integers and sub-scales
@@ -130,6 +158,7 @@ inline Bytes weights(arith::WeightType type, std::size_t rows, std::size_t cols,
           break;
       }
     }
+    if (arith::is_segmented(type)) fill_segments(type, row, cols, r % 4 == 3, random);
     const arith::FileBlock block = arith::file_block(type);
     for (std::size_t at = 0; block.scales > 0 && at < stride; at += block.bytes) {
       for (std::size_t i = 0; i < block.bytes; ++i)

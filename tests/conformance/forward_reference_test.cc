@@ -13,8 +13,8 @@ namespace {
 using test::RandomModel;
 
 constexpr TensorType kTypes[] = {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0,
-                                 TensorType::q4_0};
-constexpr const char* kIsas[] = {"scalar", "avx2", "avx512"};
+                                 TensorType::q4_0, TensorType::s8, TensorType::s4};
+constexpr const char* kIsas[] = {"scalar", "avx2", "avx512", "amx"};
 
 // Head dimensions below, at and above a block; inner dimensions above a segment; grouped and single heads.
 std::vector<RandomModel> shapes(TensorType type) {

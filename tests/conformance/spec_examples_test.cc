@@ -16,6 +16,7 @@
 #include "arith/rmsnorm.h"
 #include "arith/rope.h"
 #include "arith/sampling.h"
+#include "arith/segment_quantiser.h"
 #include "arith/silu.h"
 #include "arith/weight_quantiser.h"
 #include "base/bytes.h"
@@ -222,6 +223,38 @@ void choices(std::vector<std::string>& lines) {
                        arith::weight_of(block, 2) + 8, arith::weight_of(block, 3) + 8));
 }
 
+void native_profile(std::vector<std::string>& lines) {
+  const arith::S4Code code = arith::s4_code(0x1d);
+  lines.push_back(text("A17: code 0x1d -> w(0) = %d, w(15) = %d", code.offset - 8 * code.factor,
+                       code.offset + 7 * code.factor));
+
+  constexpr std::size_t kCols = 544;
+  std::vector<float> x;
+  for (std::size_t i = 0; i < kCols; ++i) x.push_back(1.0f / static_cast<float>(1 + i));
+  Bytes row;
+  for (std::size_t at = 0; at < kCols; at += arith::segment_length(kCols - at)) {
+    const float scale = 0x1p-7f;
+    const auto* raw = reinterpret_cast<const std::uint8_t*>(&scale);
+    row.insert(row.end(), raw, raw + sizeof scale);
+    for (std::size_t i = at; i < at + arith::segment_length(kCols - at); ++i)
+      row.push_back(static_cast<std::uint8_t>(static_cast<int>(i % 255) - 127));
+  }
+  float y = 0.0f;
+  arith::matvec(arith::WeightType::s8, row.data(), x, {&y, 1});
+  lines.push_back(text("A17: S8, K = 544, w_i = (i mod 255) - 127, dw=0x1p-7, x_i = RN(1 / (1 + i)) -> %a",
+                       static_cast<double>(y)));
+  std::vector<float> element(kCols);
+  arith::embedding_row(arith::WeightType::s8, row.data(), element);
+  lines.push_back(text("A17: element 3 of that S8 row -> %a", static_cast<double>(element[3])));
+
+  Bytes made(arith::row_bytes(arith::WeightType::s4, 32));
+  arith::encode_segments(arith::WeightType::s4, std::span(x).first(32), made.data());
+  lines.push_back(
+      text("A17: S4 of x_i = RN(1 / (1 + i)), K = 32 -> dw=%a code=0x%02x nibbles begin %d, %d, %d",
+           static_cast<double>(arith::read_at<float>(made.data(), 0)), made[4], made[5] & 15, made[6] & 15,
+           made[7] & 15));
+}
+
 TEST(Specification, ItsExamplesAreWhatTheCodeComputes) {
   std::vector<std::string> computed;
   weights_and_conversions(computed);
@@ -230,6 +263,7 @@ TEST(Specification, ItsExamplesAreWhatTheCodeComputes) {
   attention(computed);
   forward_pass(computed);
   choices(computed);
+  native_profile(computed);
 
   std::vector<std::string> written;
   std::ifstream document(CORTENSOR_SPEC);

@@ -9,8 +9,11 @@
 #include <vector>
 
 #include "arith/convert.h"
+#include "arith/segment_quantiser.h"
 #include "arith/weight_quantiser.h"
+#include "base/check.h"
 #include "engine/gguf_writer.h"
+#include "engine/native_tensor.h"
 
 namespace cortensor::test {
 
@@ -109,6 +112,13 @@ void append(TensorType type, std::span<const float> values, Bytes& out) {
     case TensorType::q4_0:
       append_blocks<arith::BlockQ4>(values, out);
       break;
+    case TensorType::s8:
+    case TensorType::s4: {
+      Bytes row(arith::row_bytes(type, values.size()));
+      CORTENSOR_CHECK(arith::encode_segments(type, values, row.data()));
+      out.insert(out.end(), row.begin(), row.end());
+      break;
+    }
     default:
       break;
   }
@@ -185,6 +195,7 @@ Status write_random_model(const RandomModel& spec, const std::string& path) {
   engine::GgufWriter writer;
   add_config(spec, writer);
   add_tokenizer(spec.vocab_size, writer);
+  if (arith::is_segmented(spec.type)) writer.add_string(engine::kProfileKey, engine::kProfile);
   const std::vector<Tensor> tensors = tensors_of(spec);
   for (const Tensor& tensor : tensors) writer.add_tensor(tensor.name, tensor.dims, tensor.type);
   if (Status begun = writer.begin(path); !begun) return begun;

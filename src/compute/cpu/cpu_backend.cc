@@ -11,6 +11,7 @@
 #include "compute/cpu/dispatch.h"
 #include "compute/cpu/kv_page.h"
 #include "compute/cpu/packing.h"
+#include "compute/cpu/segment_matrix.h"
 
 namespace cortensor::compute {
 
@@ -21,8 +22,20 @@ using arith::WeightType;
 // Below about ten microseconds of work a fork costs more than it saves.
 constexpr std::size_t kForkWork = 32768;
 
-const PackedMatrix& packed(const Matrix& matrix) {
-  return static_cast<const PackedMatrix&>(matrix);
+const CpuMatrix& packed(const Matrix& matrix) {
+  return static_cast<const CpuMatrix&>(matrix);
+}
+
+std::unique_ptr<CpuMatrix> make_matrix(WeightType type, std::size_t rows, std::size_t cols,
+                                       std::size_t width) {
+  if (arith::is_segmented(type)) return std::make_unique<SegmentMatrix>(type, rows, cols, width);
+  return std::make_unique<PackedMatrix>(type, rows, cols, width);
+}
+
+auto kernel_of(const KernelTable& kernels, WeightType type) {
+  if (type == WeightType::s8) return kernels.matmul_s8;
+  if (type == WeightType::s4) return kernels.matmul_s4;
+  return kernels.matmul[static_cast<std::size_t>(type)];
 }
 
 // Several workers may mark the same row.
@@ -50,7 +63,7 @@ std::string CpuBackend::name() const {
 Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t rows, std::size_t cols,
                                                  ByteView bytes) {
   const arith::FileBlock block = arith::file_block(type);
-  if (block.bytes == 0) return fail(ErrorKind::unsupported, "unknown weight type");
+  if (block.elements == 0) return fail(ErrorKind::unsupported, "unknown weight type");
   if (rows == 0 || cols == 0)
     return fail(ErrorKind::invalid_input, "expected a matrix, found one without elements");
   if (cols % block.elements != 0)
@@ -63,18 +76,20 @@ Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t ro
                                         std::to_string(stride) + " bytes, found " +
                                         std::to_string(bytes.size()) + " bytes");
 
-  auto matrix = std::make_unique<PackedMatrix>(type, rows, cols, kernels_.width);
+  auto matrix = make_matrix(type, rows, cols, kernels_.width);
   std::atomic<bool> finite{true};
   split(matrix->groups(), rows * cols, [&](std::size_t begin, std::size_t end) {
     if (!matrix->pack(bytes.data(), begin, end)) finite.store(false, std::memory_order_relaxed);
   });
   if (!finite.load(std::memory_order_relaxed))
-    return fail(ErrorKind::corrupt, "expected finite weights, found an infinity or a NaN");
+    return fail(ErrorKind::corrupt, arith::is_segmented(type)
+                                        ? "expected scales and codes of the native profile, found others"
+                                        : "expected finite weights, found an infinity or a NaN");
   return std::unique_ptr<Matrix>(std::move(matrix));
 }
 
 void CpuBackend::embed(const Matrix& table, std::span<const std::uint32_t> ids, float* out) {
-  const PackedMatrix& rows = packed(table);
+  const CpuMatrix& rows = packed(table);
   split(ids.size(), ids.size() * rows.cols() * 2, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       CORTENSOR_CHECK(ids[t] < rows.rows());
@@ -105,26 +120,43 @@ void CpuBackend::quantise(const float* x, std::size_t tokens, std::size_t cols, 
   });
 }
 
+void CpuBackend::quantise_segments(const float* x, std::size_t tokens, std::size_t cols, Failed failed) {
+  const std::size_t token_bytes = segment_token_bytes(cols, arith::segment_count(cols));
+  segments_.resize(std::max(segments_.size(), tokens * token_bytes + kSegmentSlack));
+  split(tokens, tokens > 1 ? tokens * cols * 2 : 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      const std::size_t first = t / kernels_.segment_tile * kernels_.segment_tile;
+      const std::size_t tile_tokens = std::min(kernels_.segment_tile, tokens - first);
+      std::uint8_t* const tile = segments_.data() + first * token_bytes;
+      if (!kernels_.quantise_segments(x + t * cols, cols, tile_tokens, t - first, tile)) mark(failed, t);
+    }
+  });
+}
+
 void CpuBackend::matmul(const float* x, std::size_t tokens, std::span<const Product> products,
                         Failed failed) {
   if (tokens == 0 || products.empty()) return;
   const std::size_t cols = products[0].weights->cols();
-  bool any_quantised = false, any_regular = false;
+  bool any_quantised = false, any_segmented = false, any_regular = false;
   std::size_t groups = 0, work = 0;
   for (const Product& product : products) {
-    const PackedMatrix& w = packed(*product.weights);
-    CORTENSOR_CHECK(w.cols() == cols && w.width() == kernels_.width);
-    (arith::is_quantised(w.type()) ? any_quantised : any_regular) = true;
+    const CpuMatrix& w = packed(*product.weights);
+    CORTENSOR_CHECK(w.cols() == cols);
+    (arith::is_quantised(w.type())   ? any_quantised
+     : arith::is_segmented(w.type()) ? any_segmented
+                                     : any_regular) = true;
     groups += w.groups();
     work += w.rows() * cols * tokens / 8;
   }
   if (any_quantised) quantise(x, tokens, cols, failed);
-  if (any_regular && !any_quantised) check_finite(x, tokens, cols, failed);
+  if (any_segmented) quantise_segments(x, tokens, cols, failed);
+  if (any_regular && !any_quantised && !any_segmented) check_finite(x, tokens, cols, failed);
 
   split(groups, work, [&](std::size_t begin, std::size_t end) {
     std::size_t before = 0;  // groups of the products already passed
     for (const Product& product : products) {
-      const PackedMatrix& w = packed(*product.weights);
+      const CpuMatrix& w = packed(*product.weights);
+      const bool segmented = arith::is_segmented(w.type());
       const std::size_t first = std::max(begin, before), last = std::min(end, before + w.groups());
       if (first < last) {
         MatmulArgs args{};
@@ -135,11 +167,14 @@ void CpuBackend::matmul(const float* x, std::size_t tokens, std::span<const Prod
         args.first_group = first - before;
         args.end_group = last - before;
         args.x = x;
-        args.input = input_.data();
-        args.blocks = w.blocks();
+        args.input = segmented ? segments_.data() : input_.data();
+        args.blocks = PackedMatrix::padded_blocks(cols);
+        args.row_bytes = arith::row_bytes(w.type(), cols);
+        args.tile_tokens = kernels_.segment_tile;
+        args.token_bytes = segment_token_bytes(cols, arith::segment_count(cols));
         args.out = product.out;
         args.add = product.add;
-        kernels_.matmul[static_cast<std::size_t>(w.type())](&args);
+        kernel_of(kernels_, w.type())(&args);
       }
       before += w.groups();
     }

@@ -49,14 +49,16 @@ class CpuBackend final : public Backend {
   void split(std::size_t count, std::size_t work, const Part& part);
 
   void quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed);
+  void quantise_segments(const float* x, std::size_t tokens, std::size_t cols, Failed failed);
   void plan_attention(std::size_t heads, const KvShape& shape, std::span<const SequenceRows> sequences);
   void attend_item(const AttendItem& item, const float* q, std::size_t heads, const KvShape& shape,
                    std::size_t offset, float* out, Failed failed) const;
 
   const KernelTable& kernels_;
   ThreadPool pool_;
-  std::vector<std::uint8_t> input_;  // of one matmul(): its quantised input, in tiles
-  std::vector<AttendItem> items_;    // of one attend()
+  // Of one matmul(): its quantised input, in tiles.
+  std::vector<std::uint8_t> input_, segments_;
+  std::vector<AttendItem> items_;  // of one attend()
   std::size_t attend_cost_ = 0;
 };
 

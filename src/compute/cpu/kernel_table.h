@@ -29,8 +29,11 @@ struct MatmulArgs {
   size_t tokens;
   size_t first_group, end_group;
   const float* x;        // [tokens, cols]; regular weights
-  const uint8_t* input;  // tiles; quantised weights
+  const uint8_t* input;  // tiles; quantised and segmented weights
   size_t blocks;         // even; a padding block is zero
+  size_t row_bytes;      // of segmented weights, as in the file
+  size_t token_bytes;    // of a tile of segmented input
+  size_t tile_tokens;    // of segmented input
   float* out;            // [tokens, rows]
   bool add;              // out = out + product instead of out = product
 };
@@ -55,6 +58,13 @@ struct AttendArgs {
   bool f16;     // the cache is binary16
 };
 
+// Of a tile of segmented input, per token: q, two numbers per block of 32, two per segment.
+constexpr size_t kSegmentSlack = 8192;
+constexpr size_t segment_token_bytes(size_t cols, size_t segments) {
+  return cols + cols / 4 + 8 * segments;
+}
+
+// Types with a number of the file format's.
 constexpr size_t kWeightTypes = static_cast<size_t>(arith::WeightType::bf16) + 1;
 
 struct KernelTable {
@@ -70,6 +80,15 @@ struct KernelTable {
   // A5, A6. By weight type; null where the number is no type.
   void (*matmul[kWeightTypes])(const MatmulArgs*);
 
+  // A17.5. As quantise(); cols is a multiple of 32, a tile has segment_tile tokens, the last one what
+  // remains, and takes as many times segment_token_bytes(). Kernels may read kSegmentSlack bytes behind the
+  // last.
+  size_t segment_tile;
+  bool (*quantise_segments)(const float* x, size_t cols, size_t tile_tokens, size_t lane, uint8_t* tile);
+  // A17.6
+  void (*matmul_s8)(const MatmulArgs*);
+  void (*matmul_s4)(const MatmulArgs*);
+
   void (*rmsnorm)(const float* x, const float* weight, size_t n, float epsilon, float* y);  // A9
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);                 // A8.2
   // A10.3. sincos: [pairs, 2]
@@ -81,5 +100,6 @@ struct KernelTable {
 const KernelTable* scalar_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
+const KernelTable* amx_kernels();
 
 }  // namespace cortensor::compute

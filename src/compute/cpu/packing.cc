@@ -111,7 +111,7 @@ void add_plane(Plane plane, const std::uint8_t* from, std::size_t stride, unsign
 }  // namespace
 
 PackedMatrix::PackedMatrix(WeightType type, std::size_t rows, std::size_t cols, std::size_t width)
-    : Matrix(type, rows, cols), width_(width), buffer_(groups() * group_bytes()) {}
+    : CpuMatrix(type, rows, cols), width_(width), buffer_(groups() * group_bytes()) {}
 
 std::size_t PackedMatrix::group_bytes() const {
   if (!arith::is_quantised(type())) return group_rows() * cols() * element_bytes(type());

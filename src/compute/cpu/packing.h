@@ -25,28 +25,24 @@
 
 #include "arith/blocks.h"
 #include "base/bytes.h"
-#include "compute/backend.h"
 #include "compute/cpu/buffer.h"
+#include "compute/cpu/cpu_matrix.h"
 
 namespace cortensor::compute {
 
-class PackedMatrix final : public Matrix {
+class PackedMatrix final : public CpuMatrix {
  public:
   PackedMatrix(arith::WeightType type, std::size_t rows, std::size_t cols, std::size_t width);
 
   std::size_t memory_bytes() const override { return buffer_.size(); }
   std::size_t width() const { return width_; }
   std::size_t group_rows() const { return arith::is_quantised(type()) ? width_ : 4 * width_; }
-  std::size_t groups() const { return (rows() + group_rows() - 1) / group_rows(); }
+  std::size_t groups() const override { return (rows() + group_rows() - 1) / group_rows(); }
   std::size_t blocks() const { return padded_blocks(cols()); }  // of quantised rows, padding included
-  const std::uint8_t* data() const { return buffer_.data(); }
+  const std::uint8_t* data() const override { return buffer_.data(); }
 
-  // Packs row groups [first, end) from the rows of a model file; groups may be packed concurrently. Returns
-  // false if a scale or weight is not finite.
-  bool pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end);
-
-  // The row, widened (A2.4). out: [cols].
-  void widen_row(std::size_t row, float* out) const;
+  bool pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end) override;
+  void widen_row(std::size_t row, float* out) const override;
 
   static std::size_t padded_blocks(std::size_t cols) { return (cols / arith::kBlock + 1) / 2 * 2; }
 

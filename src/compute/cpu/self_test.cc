@@ -18,6 +18,7 @@
 #include "compute/cpu/dispatch.h"
 #include "compute/cpu/kv_page.h"
 #include "compute/cpu/packing.h"
+#include "compute/cpu/segment_matrix.h"
 
 namespace cortensor::compute {
 
@@ -49,11 +50,32 @@ bool same(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
+// Scales of ordinary size, no -128, codes whose weights fit.
+void make_segments_good(WeightType type, std::uint8_t* row, std::size_t cols, Vectors& random) {
+  for (std::size_t at = 0; at < cols;) {
+    const std::size_t length = arith::segment_length(cols - at);
+    const float scale = random.value();
+    std::memcpy(row, &scale, 4);
+    if (type == WeightType::s8)
+      std::replace(row + 4, row + 4 + length, std::uint8_t{0x80}, std::uint8_t{0x7f});
+    if (type == WeightType::s4)
+      for (std::size_t i = 4; i < 4 + length / arith::kBlock; ++i)
+        while (!arith::is_s4_code(row[i])) row[i] = static_cast<std::uint8_t>(random.word());
+    row += arith::segment_bytes(type, length);
+    at += length;
+  }
+}
+
 Bytes weights_of(WeightType type, std::size_t rows, std::size_t cols, Vectors& random) {
   Bytes bytes(rows * arith::row_bytes(type, cols));
   for (std::size_t i = 0; i < bytes.size(); i += 4) {
     const std::uint32_t word = random.word();
     std::memcpy(&bytes[i], &word, std::min<std::size_t>(4, bytes.size() - i));
+  }
+  if (arith::is_segmented(type)) {
+    for (std::size_t r = 0; r < rows; ++r)
+      make_segments_good(type, &bytes[r * arith::row_bytes(type, cols)], cols, random);
+    return bytes;
   }
   // Keep scales and weights finite: clear the top exponent bit of every number.
   const arith::FileBlock block = arith::file_block(type);
@@ -95,6 +117,39 @@ bool matmul_is_exact(const KernelTable& table, WeightType type) {
   args.blocks = blocks;
   args.out = found.data();
   table.matmul[static_cast<std::size_t>(type)](&args);
+  return same(expected, found);
+}
+
+bool segments_are_exact(const KernelTable& table, WeightType type, void (*kernel)(const MatmulArgs*)) {
+  constexpr std::size_t kRows = 35, kCols = 512 + 128 + 64, kTokens = 19;
+  Vectors random(static_cast<std::uint32_t>(type));
+  const Bytes file = weights_of(type, kRows, kCols, random);
+  SegmentMatrix matrix(type, kRows, kCols, table.width);
+  if (!matrix.pack(file.data(), 0, matrix.groups())) return false;
+
+  const std::vector<float> x = random.values(kTokens * kCols);
+  MatmulArgs args{};
+  args.row_bytes = arith::row_bytes(type, kCols);
+  args.token_bytes = segment_token_bytes(kCols, arith::segment_count(kCols));
+  args.tile_tokens = table.segment_tile;
+  Buffer input(kTokens * args.token_bytes + kSegmentSlack);
+  std::vector<float> expected(kRows * kTokens), found(kRows * kTokens);
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const std::span row(x.data() + t * kCols, kCols);
+    const std::size_t first = t / table.segment_tile * table.segment_tile;
+    std::uint8_t* const tile = input.data() + first * args.token_bytes;
+    table.quantise_segments(row.data(), kCols, std::min(table.segment_tile, kTokens - first), t - first,
+                            tile);
+    arith::matvec(type, file.data(), row, {&expected[t * kRows], kRows});
+  }
+  args.weights = matrix.data();
+  args.rows = kRows;
+  args.cols = kCols;
+  args.tokens = kTokens;
+  args.end_group = matrix.groups();
+  args.input = input.data();
+  args.out = found.data();
+  kernel(&args);
   return same(expected, found);
 }
 
@@ -189,6 +244,8 @@ Status self_test(const KernelTable& table) {
     if (arith::file_block(type).bytes != 0 && !matmul_is_exact(table, type))
       return wrong("the product of weight type " + std::to_string(number));
   }
+  if (!segments_are_exact(table, WeightType::s8, table.matmul_s8)) return wrong("the s8 product");
+  if (!segments_are_exact(table, WeightType::s4, table.matmul_s4)) return wrong("the s4 product");
   if (!norm_is_exact(table)) return wrong("the norm");
   if (!gate_is_exact(table)) return wrong("the gate");
   if (!rotation_is_exact(table)) return wrong("the rotation");

@@ -76,7 +76,7 @@ TEST(Generation, EqualsTheReferenceGreedyAndSeeded) {
 TEST(Generation, DoesNotDependOnChunksThreadsOrInstructionSet) {
   const GenerationRequest request = request_of(prompt_of(101, 2), 20, kSeeded);
   const Answer expected = reference_answer(request);
-  for (const char* isa : {"scalar", "avx2", "avx512"}) {
+  for (const char* isa : {"scalar", "avx2", "avx512", "amx"}) {
     for (const std::size_t threads : {1u, 2u}) {
       for (const std::size_t chunk : {1u, 7u, 64u, 100u, 256u}) {
         EngineOptions wanted = options(threads, chunk);

@@ -123,6 +123,60 @@ TEST(Gguf, ValuesSurviveACopyThroughTheWriter) {
   EXPECT_EQ(copy.to_bytes(data), bytes);
 }
 
+// A file with one S8 matrix of 544 columns and two rows, described as the caller likes.
+Bytes native_file(std::string_view profile, std::string_view name, std::uint64_t row_bytes) {
+  RawFile file;
+  if (!profile.empty()) {
+    file.key("cortensor.profile", 8);
+    file.body.number(static_cast<std::uint64_t>(profile.size()));
+    file.body.raw(bytes_of(profile));
+  }
+  file.tensor(name, {row_bytes, 2}, 24, 0);
+  file.data_bytes = 2 * row_bytes;
+  return file.bytes();
+}
+
+TEST(Gguf, NativeMatricesLieAsBytes) {
+  const std::uint64_t s8 = arith::row_bytes(TensorType::s8, 544), s4 = arith::row_bytes(TensorType::s4, 544);
+  GgufWriter writer;
+  writer.add_string("cortensor.profile", "S512");
+  const std::vector<std::uint64_t> dims{544, 2};
+  writer.add_tensor("a.weight", dims, TensorType::s8);
+  writer.add_tensor("b.weight", dims, TensorType::s4);
+  const Bytes a(2 * s8, 0), b(2 * s4, 0);
+  const std::vector<ByteView> data{a, b};
+  const Bytes bytes = writer.to_bytes(data);
+  const auto file = GgufFile::parse(bytes);
+  ASSERT_TRUE(file) << file.error().message;
+  for (const auto& [name, type, row] :
+       {std::tuple{"a.weight", TensorType::s8, s8}, {"b.weight", TensorType::s4, s4}}) {
+    const auto tensor = file->tensor(name);
+    ASSERT_TRUE(tensor);
+    EXPECT_EQ(tensor->type, type);
+    EXPECT_EQ(tensor->cols(), 544u);
+    EXPECT_EQ(tensor->rows(), 2u);
+    EXPECT_EQ(tensor->row_bytes(), row);
+    EXPECT_TRUE(check_weights(*tensor));
+  }
+  EXPECT_TRUE(GgufFile::parse(native_file("S512", "a.weight.s8", s8)));
+  const auto refused = [](const Bytes& wrong) { return GgufFile::parse(wrong).error().message; };
+  EXPECT_THAT(refused(native_file("", "a.weight.s8", s8)), HasSubstr("type I8 is not supported"));
+  EXPECT_THAT(refused(native_file("S513", "a.weight.s8", s8)), HasSubstr("expected S512, found S513"));
+  EXPECT_THAT(refused(native_file("S512", "a.weight", s8)), HasSubstr("ends in .s8 or .s4"));
+  EXPECT_THAT(refused(native_file("S512", "a.weight.s8", s8 + 1)), HasSubstr("no native row has 553 bytes"));
+  EXPECT_THAT(refused(native_file("S512", "a.weight.s8", 4)), HasSubstr("no native row has 4 bytes"));
+}
+
+TEST(Gguf, NativeWeightsOutOfRangeAreNamed) {
+  const std::uint64_t row = arith::row_bytes(TensorType::s8, 544);
+  Bytes bytes = native_file("S512", "a.weight.s8", row);
+  bytes[bytes.size() - row + 4] = 0x80;
+  const auto file = GgufFile::parse(bytes);
+  ASSERT_TRUE(file);
+  EXPECT_THAT(check_weights(*file).error().message,
+              HasSubstr("tensor a.weight: expected scales and codes of the native profile, row 1"));
+}
+
 TEST(Gguf, EveryTruncationIsAnErrorUntilTheLastTensorIsWhole) {
   const Bytes bytes = small_file();
   const std::size_t whole = bytes.size() - 20;  // the padding after the last tensor is not needed
@@ -225,8 +279,8 @@ const BrokenFile kBroken[] = {
      ErrorKind::corrupt, "too many elements"},
     {"TooManyBytes", [](RawFile& f) { f.tensor("t", {1ull << 63}, kF32, 0); }, ErrorKind::corrupt,
      "too many bytes"},
-    {"TensorType", [](RawFile& f) { f.tensor("t", {256}, 12, 0); }, ErrorKind::unsupported,
-     "tensor t: type Q4_K is not supported"},
+    {"TensorType", [](RawFile& f) { f.tensor("t", {256}, 23, 0); }, ErrorKind::unsupported,
+     "tensor t: type IQ4_XS is not supported"},
     {"TensorTypeUnknown", [](RawFile& f) { f.tensor("t", {256}, 4000, 0); }, ErrorKind::unsupported,
      "type 4000"},
     {"PartialBlock", [](RawFile& f) { f.tensor("t", {33}, 8, 0); }, ErrorKind::corrupt,

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "arith/matmul.h"
 #include "arith/philox.h"
 #include "arith/weight_quantiser.h"
 #include "engine/gguf_writer.h"
@@ -53,7 +54,9 @@ struct Source {
 
 std::vector<float> widened(const TensorInfo& tensor) {
   std::vector<float> out(tensor.rows() * tensor.cols());
-  arith::widen_row(tensor.type, tensor.data.data(), out);
+  for (std::size_t r = 0; r < tensor.rows(); ++r)
+    arith::embedding_row(tensor.type, tensor.data.data() + r * tensor.row_bytes(),
+                         std::span(out).subspan(r * tensor.cols(), tensor.cols()));
   return out;
 }
 
@@ -107,6 +110,41 @@ TEST(Quantize, EveryRunGivesTheSameFile) {
     ASSERT_TRUE(quantize_file(folder.path("in"), folder.path(name), TensorType::q8_0));
   EXPECT_EQ(read_all(folder.path("a")), read_all(folder.path("b")));
   EXPECT_EQ(GgufFile::open(folder.path("a"))->tensor("blk.0.attn_q.weight")->type, TensorType::q8_0);
+}
+
+TEST(Quantize, NativeMatricesStayNearTheirWeights) {
+  const TemporaryFolder folder;
+  const Source source;
+  source.write(folder.path("in"));
+  for (const auto& [type, outer, matrix] :
+       {std::tuple{TensorType::s8, 0.01, 0.01}, {TensorType::s4, 0.01, 0.09}}) {
+    const auto report = quantize_file(folder.path("in"), folder.path("out"), type);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->tensors_quantized, 2u);
+    EXPECT_FALSE(report->from_quantised);
+    const auto file = GgufFile::open(folder.path("out"));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_TRUE(check_weights(*file));
+    EXPECT_EQ(*file->get_string("cortensor.profile"), "S512");
+    EXPECT_FALSE(file->has("general.file_type"));
+    EXPECT_EQ(file->tensor("token_embd.weight")->type, TensorType::s8) << "the embedding keeps 8 bits";
+    EXPECT_EQ(file->tensor("blk.0.attn_q.weight")->type, type);
+    EXPECT_EQ(file->tensor("ragged.weight")->type, TensorType::f32);
+    EXPECT_LT(relative_error(source.embedding, widened(*file->tensor("token_embd.weight"))), outer);
+    EXPECT_LT(relative_error(source.matrix, widened(*file->tensor("blk.0.attn_q.weight"))), matrix);
+  }
+}
+
+TEST(Quantize, NativeFromQuantisedIsAllowedAndSaid) {
+  const TemporaryFolder folder;
+  Source().write(folder.path("in"));
+  ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("q8"), TensorType::q8_0));
+  const auto report = quantize_file(folder.path("q8"), folder.path("s4"), TensorType::s4);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->from_quantised);
+  const auto again = quantize_file(folder.path("s4"), folder.path("s8"), TensorType::s8);
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().message, HasSubstr("is quantised already"));
 }
 
 TEST(Quantize, WhatIsQuantisedAlreadyIsRefused) {

@@ -127,8 +127,8 @@ TEST_P(Replay, RunsBesideGenerations) {
     EXPECT_EQ(answers[i].steps, generate(*engine_, request_of(prompt_of(20, i), 100, GetParam())).steps);
 }
 
-// The engine thread is held inside another sequence's callback while the replay is submitted and cancelled, so the
-// replay cannot have ended before.
+// The engine thread is held inside another sequence's callback while the replay is submitted and cancelled,
+// so the replay cannot have ended before.
 TEST_P(Replay, CanBeCancelled) {
   std::promise<Result<ReplayResult>> promise;
   std::latch held(1), release(1);

@@ -1,5 +1,5 @@
-#include "compute/cpu/lanes/avx512.h"
 #include "compute/cpu/kernel_table.h"
+#include "compute/cpu/lanes/avx512_segments.h"
 // The algorithms, over the lanes above.
 #include "compute/cpu/generic/kernels.inc"
 
