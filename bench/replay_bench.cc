@@ -23,11 +23,10 @@ namespace {
 
 using engine::TensorType;
 
-const std::map<std::string, TensorType> kTypes{{"q8_0", TensorType::q8_0},
-                                               {"q4_0", TensorType::q4_0},
-                                               {"f16", TensorType::f16},
-                                               {"bf16", TensorType::bf16},
-                                               {"f32", TensorType::f32}};
+const std::map<std::string, TensorType> kTypes{{"q8_0", TensorType::q8_0}, {"q4_0", TensorType::q4_0},
+                                               {"f16", TensorType::f16},   {"bf16", TensorType::bf16},
+                                               {"f32", TensorType::f32},   {"s8", TensorType::s8},
+                                               {"s4", TensorType::s4}};
 
 struct Options {
   std::string model, type = "q8_0", isa;

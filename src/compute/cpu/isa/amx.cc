@@ -33,15 +33,25 @@ inline void configure_tiles() {
   __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
 }
 
-// The sums of `A` tiles of tokens with `B` groups of rows over one segment: sums[2 a + b].
+// Asks for the part of the bytes of a coming segment that belongs to the step at element k of this one.
+inline void ask_ahead(const uint8_t* next, size_t bytes, size_t k, size_t length) {
+  const uint8_t* end = next + bytes * (k + kStep) / length;
+  for (const uint8_t* line = next + bytes * k / length; line < end; line += 64) prefetch(line);
+}
+
+// The sums of `A` tiles of tokens with `B` groups of rows over one segment: sums[2 a + b]. `next`: where the
+// groups' next `bytes` lie, to be asked for meanwhile; null where a pass over many tokens leaves memory time
+// enough.
 template <int A, int B>
-inline void tile_products(const int8_t* const* q, const uint8_t* const* w, size_t length, Sums* sums) {
+inline void tile_products(const int8_t* const* q, const uint8_t* const* w, size_t length,
+                          const uint8_t* const* next, size_t bytes, Sums* sums) {
   const auto stride = static_cast<long>(length);
   _tile_zero(0);
   if (B > 1) _tile_zero(1);
   if (A > 1) _tile_zero(2);
   if (A > 1 && B > 1) _tile_zero(3);
   for (size_t k = 0; k < length; k += kStep) {
+    for (int b = 0; next != nullptr && b < B; ++b) ask_ahead(next[b], bytes, k, length);
     _tile_loadd(4, q[0] + k, stride);
     _tile_loadd(6, w[0] + kTile * k, 64);
     _tile_dpbssd(0, 4, 6);
@@ -132,7 +142,10 @@ inline void amx_groups(const MatmulArgs& a, size_t group, size_t begin, size_t e
         q[i] = x.q;
         scales[i] = x.scales;
       }
-      tiles == 2 ? tile_products<2, B>(q, w, length, sums) : tile_products<1, B>(q, w, length, sums);
+      const uint8_t* const* next = end - begin <= 2 * kTile ? p : nullptr;
+      const size_t bytes = Tiles::bytes(length);
+      tiles == 2 ? tile_products<2, B>(q, w, length, next, bytes, sums)
+                 : tile_products<1, B>(q, w, length, next, bytes, sums);
       for (int i = 0; i < tiles; ++i)
         for (int b = 0; b < B; ++b)
           add_sums(sums[2 * i + b], weight_scales[b], scales[i], held[i], at == 0,
