@@ -1,19 +1,14 @@
 #include "engine/gguf_file.h"
-#include "engine/native_tensor.h"
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
 #include <utility>
+
+#include "engine/native_tensor.h"
 
 namespace cortensor::engine {
 namespace {
@@ -195,7 +190,7 @@ Status read_native(TensorInfo& info) {
 }
 
 // Everything about a tensor that can be judged without knowing where the data section begins.
-Result<TensorEntry> read_tensor_entry(ByteReader& reader, bool native) {
+Result<TensorEntry> read_tensor_entry(ByteReader& reader, GgufTensors tensors, bool native) {
   auto name = read_string(reader);
   if (!name) return std::move(name).error_context("name");
   if (name->empty() || name->size() > kMaxName)
@@ -223,12 +218,12 @@ Result<TensorEntry> read_tensor_entry(ByteReader& reader, bool native) {
     if (Status status = read_native(info); !status) return status.error();
     return entry;
   }
-  if (!is_supported_tensor_type(type))
+  if (tensors == GgufTensors::computable && !is_supported_tensor_type(type))
     return fail(ErrorKind::unsupported,
                 tensor + ": type " + tensor_type_name(type) +
                     " is not supported (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K are)");
   info.type = static_cast<TensorType>(type);
-  const arith::FileBlock block = arith::file_block(info.type);
+  const StoredBlock block = stored_block(type).value_or(StoredBlock{1, 0});
   if (info.cols() % block.elements != 0)
     return corrupt(tensor + ": expected rows of a multiple of " + std::to_string(block.elements) +
                    ", found " + std::to_string(info.cols()));
@@ -249,51 +244,28 @@ Status check_no_overlap(std::vector<const TensorEntry*> entries) {
 
 }  // namespace
 
-struct GgufFile::Mapping {
-  void* address = nullptr;
-  std::size_t size = 0;
-  Mapping(void* a, std::size_t s) : address(a), size(s) {}
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() { ::munmap(address, size); }
-};
-
 GgufFile::GgufFile() = default;
 GgufFile::GgufFile(GgufFile&&) noexcept = default;
 GgufFile& GgufFile::operator=(GgufFile&&) noexcept = default;
 GgufFile::~GgufFile() = default;
 
-Result<GgufFile> GgufFile::open(const std::string& path) {
-  const int descriptor =
-      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
-  if (descriptor < 0)
-    return fail(errno == ENOENT ? ErrorKind::not_found : ErrorKind::unavailable,
-                path + ": " + std::strerror(errno));
-  struct stat status {};
-  void* address = MAP_FAILED;
-  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  const auto size = static_cast<std::size_t>(status.st_size);
-  if (regular && size > 0) address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  const int map_error = errno;
-  ::close(descriptor);
-  if (!regular) return fail(ErrorKind::invalid_input, path + ": not a regular file");
-  if (size == 0) return corrupt(path + ": the file is empty");
-  if (address == MAP_FAILED) return fail(ErrorKind::unavailable, path + ": " + std::strerror(map_error));
-
+Result<GgufFile> GgufFile::open(const std::string& path, GgufTensors tensors) {
+  auto mapping = MappedFile::open(path);
+  if (!mapping) return mapping.error();
   GgufFile file;
-  file.mapping_ = std::make_unique<Mapping>(address, size);
-  if (auto status_of_read = file.read({static_cast<const std::uint8_t*>(address), size}); !status_of_read)
-    return std::move(status_of_read).error_context(path);
+  file.mapping_ = std::make_unique<MappedFile>(std::move(*mapping));
+  if (auto status = file.read(file.mapping_->bytes(), tensors); !status)
+    return std::move(status).error_context(path);
   return file;
 }
 
-Result<GgufFile> GgufFile::parse(ByteView bytes) {
+Result<GgufFile> GgufFile::parse(ByteView bytes, GgufTensors tensors) {
   GgufFile file;
-  if (auto status = file.read(bytes); !status) return status.error();
+  if (auto status = file.read(bytes, tensors); !status) return status.error();
   return file;
 }
 
-Status GgufFile::read(ByteView bytes) {
+Status GgufFile::read(ByteView bytes, GgufTensors tensors) {
   bytes_ = bytes;
   ByteReader reader(bytes);
   const ByteView magic = reader.raw(4);
@@ -333,18 +305,19 @@ Status GgufFile::read(ByteView bytes) {
                      ", found " + std::to_string(alignment));
   }
 
-  const bool native = has(kProfileKey);
+  bool native = has(kProfileKey);
   if (native) {
     const auto profile = get_string(kProfileKey);
-    if (!profile) return profile.error();
-    if (*profile != kProfile)
-      return fail(ErrorKind::unsupported, std::string(kProfileKey) + ": expected " + std::string(kProfile) +
-                                              ", found " + shown(*profile));
+    native = profile && *profile == kProfile;
+    if (!native && tensors == GgufTensors::computable)
+      return profile ? fail(ErrorKind::unsupported, std::string(kProfileKey) + ": expected " +
+                                                        std::string(kProfile) + ", found " + shown(*profile))
+                     : profile.error();
   }
 
   std::vector<TensorEntry> entries;
   for (std::uint64_t i = 0; i < tensor_count; ++i) {
-    auto entry = read_tensor_entry(reader, native);
+    auto entry = read_tensor_entry(reader, tensors, native);
     if (!entry) return std::move(entry).error_context("tensor " + std::to_string(i));
     if (!tensor_index_.emplace(entry->info.name, entries.size()).second)
       return corrupt("tensor " + shown(entry->info.name) + " stands there twice");

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "arith/blocks.h"
 #include "base/bytes.h"
 #include "base/generation.h"
+#include "base/mapped_file.h"
 #include "base/result.h"
 
 namespace cortensor::engine {
@@ -31,6 +33,12 @@ std::string_view to_string(TensorType type);
 // Of any type number in a file: whether it is one of ours, and its usual name.
 bool is_supported_tensor_type(std::uint32_t type);
 std::string tensor_type_name(std::uint32_t type);
+// Of any type number of the format, computable or not; none for numbers that the format does not have.
+struct StoredBlock {
+  std::uint32_t elements;
+  std::uint32_t bytes;
+};
+std::optional<StoredBlock> stored_block(std::uint32_t type);
 
 // Bytes and names are borrowed from the GgufFile.
 struct TensorInfo {
@@ -80,12 +88,16 @@ struct GgufValue {
 // Bytes done so far, bytes in all.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
+// Which tensors a reader wants: those we compute with, or whatever a file may hold. Of the latter only name,
+// shape, type number and bytes mean something; the bytes of a type that the format does not have are empty.
+enum class GgufTensors { computable, any };
+
 class GgufFile {
  public:
   // Maps and checks the file. It must not be changed or cut short by others while it is mapped.
-  static Result<GgufFile> open(const std::string& path);
+  static Result<GgufFile> open(const std::string& path, GgufTensors tensors = GgufTensors::computable);
   // The same over bytes that the caller keeps alive.
-  static Result<GgufFile> parse(ByteView bytes);
+  static Result<GgufFile> parse(ByteView bytes, GgufTensors tensors = GgufTensors::computable);
 
   GgufFile(GgufFile&&) noexcept;
   GgufFile& operator=(GgufFile&&) noexcept;
@@ -114,11 +126,10 @@ class GgufFile {
   ByteView bytes() const { return bytes_; }  // the whole file
 
  private:
-  struct Mapping;
   GgufFile();
-  Status read(ByteView bytes);
+  Status read(ByteView bytes, GgufTensors tensors);
 
-  std::unique_ptr<Mapping> mapping_;  // none for parse()
+  std::unique_ptr<MappedFile> mapping_;  // none for parse()
   ByteView bytes_;
   std::vector<std::pair<std::string_view, GgufValue>> metadata_;
   std::unordered_map<std::string_view, std::size_t> metadata_index_;

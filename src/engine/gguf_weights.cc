@@ -11,11 +11,6 @@ namespace {
 
 constexpr std::size_t kDigestPiece = 8 << 20;
 
-constexpr std::string_view kNames[] = {
-    "F32",   "F16",    "Q4_0", "Q4_1", "4",    "5",       "Q5_0",   "Q5_1",    "Q8_0",  "Q8_1",   "Q2_K",
-    "Q3_K",  "Q4_K",   "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
-    "IQ2_S", "IQ4_XS", "I8",   "I16",  "I32",  "I64",     "F64",    "IQ1_M",   "BF16"};
-
 // Whether the numbers of a block are finite: no exponent is all ones.
 template <class Word, Word kExponent>
 bool finite_at(const std::uint8_t* at) {
@@ -57,20 +52,8 @@ std::size_t first_not_finite(const TensorInfo& tensor) {
 
 }  // namespace
 
-std::string_view to_string(TensorType type) {
-  if (type == TensorType::s8) return "S8";
-  if (type == TensorType::s4) return "S4";
-  return is_supported_tensor_type(static_cast<std::uint32_t>(type)) ? kNames[static_cast<std::size_t>(type)]
-                                                                    : "unknown";
-}
-
 bool is_supported_tensor_type(std::uint32_t type) {
   return arith::file_block(static_cast<TensorType>(type)).bytes != 0;
-}
-
-std::string tensor_type_name(std::uint32_t type) {
-  if (type < std::size(kNames)) return std::string(kNames[type]);
-  return std::to_string(type);
 }
 
 namespace {

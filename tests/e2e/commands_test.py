@@ -1,5 +1,6 @@
 """The commands' words: sessions with every rule there is, receipts from the wrong people, secrets that no argument shows, numbers
 that are refused and not bent."""
+import hashlib
 import json
 import os
 import pathlib
@@ -168,6 +169,8 @@ class Numbers(unittest.TestCase):
             ("session", "open"): ["--budget", "--probability", "--quorum-k", "--quorum-n", "--redundancy", "--max-prompt-price",
                                   "--max-completion-price", "--expires-in"],
             ("account", "--data", "d", "create", "n"): ["--credits"],
+            ("perplexity", "--model", "m", "--file", "f"): ["--context", "--stride", "--windows", "--threads"],
+            ("logits", "--model", "m", "--tokens", "t", "--out", "o"): ["--threads"],
         }
         for command, options in commands.items():
             for option in options:
@@ -176,6 +179,50 @@ class Numbers(unittest.TestCase):
                     self.assertEqual(done.returncode, 105, (command, option, value, done.stdout, done.stderr))
                     self.assertIn(option, done.stderr)
                     self.assertRegex(done.stderr, "expected|does not fit")
+
+
+class ModelTools(unittest.TestCase):
+    """inspect, logits, perplexity, bench and convert on the default model."""
+
+    def run_tool(self, *arguments, code=0):
+        done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_inspect_lists_metadata_tensors_types_and_the_digest(self):
+        listed = json.loads(self.run_tool("inspect", "--json", str(MODEL)))
+        self.assertEqual(listed["digest"], hashlib.sha256(pathlib.Path(MODEL).read_bytes()).hexdigest())
+        self.assertEqual(listed["metadata"]["general.architecture"], {"type": "string", "value": "llama"})
+        self.assertEqual(listed["metadata"]["tokenizer.ggml.tokens"]["value"]["count"],
+                         listed["metadata"]["llama.vocab_size"]["value"])
+        self.assertEqual(sum(tensor["bytes"] for tensor in listed["tensors"]),
+                         sum(total["bytes"] for total in listed["types"].values()))
+        shown = self.run_tool("inspect", str(MODEL))
+        for words in (listed["digest"], "token_embd.weight", "Q8_0", "general.architecture"):
+            self.assertIn(words, shown)
+
+    def test_logits_and_perplexity_agree_between_instruction_sets(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "ids.json").write_text("[1, 2, 3, 500, 4]")
+            (folder / "text").write_text("Once upon a time there was a rabbit who lived in a wood. " * 12)
+            answers = []
+            for isa in ([], ["--isa", "scalar", "--threads", "1"]):
+                self.run_tool("logits", "--model", str(MODEL), "--tokens", str(folder / "ids.json"), "--out", str(folder / "f"), *isa)
+                measured = self.run_tool("perplexity", "--model", str(MODEL), "--file", str(folder / "text"), "--context", "64", *isa)
+                answers.append(((folder / "f").read_bytes(), measured.split("\n")[1:]))
+            self.assertEqual(answers[0], answers[1])
+            self.assertEqual(len(answers[0][0]) % (5 * 4), 0)
+            self.assertIn("perplexity", answers[0][1][1])
+            (folder / "ids.json").write_text("[1, -2]")
+            self.assertIn("list of token ids", self.run_tool("logits", "--model", str(MODEL), "--tokens", str(folder / "ids.json"),
+                                                             "--out", str(folder / "g"), code=2))
+            self.assertFalse((folder / "g").exists())
+
+    def test_convert_names_what_is_missing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn("config.json", self.run_tool("convert", folder, folder + "/out.gguf", code=1))
+            self.assertEqual(os.listdir(folder), [])
 
 
 if __name__ == "__main__":

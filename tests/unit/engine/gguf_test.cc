@@ -307,6 +307,25 @@ const BrokenFile kBroken[] = {
 INSTANTIATE_TEST_SUITE_P(All, GgufBroken, ::testing::ValuesIn(kBroken),
                          [](const auto& broken) { return broken.param.name; });
 
+TEST(GgufFiles, OnRequestEveryTypeOfTheFormatIsListed) {
+  RawFile raw;
+  raw.tensor("a", {512, 2}, 16, 0);
+  raw.tensor("b", {3}, 24, 288);
+  raw.tensor("c", {7}, 4000, 608);  // nobody knows its size
+  raw.data_bytes = 640;
+  const Bytes bytes = raw.bytes();
+  EXPECT_FALSE(GgufFile::parse(bytes));
+  const auto file = GgufFile::parse(bytes, GgufTensors::any);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(tensor_type_name(static_cast<std::uint32_t>(file->tensors()[0].type)), "IQ2_XXS");
+  EXPECT_EQ(file->tensors()[0].data.size(), 264u);
+  EXPECT_EQ(file->tensors()[1].data.size(), 3u);
+  EXPECT_EQ(tensor_type_name(static_cast<std::uint32_t>(file->tensors()[2].type)), "4000");
+  EXPECT_TRUE(file->tensors()[2].data.empty());
+  raw.tensor("d", {300}, 16, 608);
+  EXPECT_THAT(GgufFile::parse(raw.bytes(), GgufTensors::any).error().message, HasSubstr("multiple of 256"));
+}
+
 Bytes three_rows(TensorType type, std::uint64_t elements, const Bytes& data) {
   GgufWriter writer;
   writer.add_tensor("t", std::vector{elements / 3, std::uint64_t{3}}, type);
