@@ -68,11 +68,17 @@ void give_way() {
 Result<protocol::JoinLink> join_link(const NodeOptions& options) {
   auto link = protocol::parse_join_link(options.join);
   if (!link) return link;
-  if (!options.join_token.empty()) link->token = options.join_token;
+  if (!options.join_token.empty()) {
+    link->token = options.join_token;
+    if (auto status = protocol::check_join_token(link->token); !status)
+      return std::move(status).error_context("CORTENSOR_JOIN_TOKEN");
+  }
   if (!options.join_token_file.empty()) {
     auto token = first_line(options.join_token_file);
     if (!token) return std::move(token).error_context("--join-token-file");
     link->token = std::move(*token);
+    if (auto status = protocol::check_join_token(link->token); !status)
+      return std::move(status).error_context("--join-token-file: " + options.join_token_file);
   }
   return link;
 }

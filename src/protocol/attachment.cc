@@ -44,8 +44,7 @@ void Attachment::on_message(RouterMessage message) {
     beat(connection_);
   } else if (const auto* refusal = std::get_if<Refusal>(&message)) {
     if (may_pass(refusal->kind)) return;  // the router closes now, and the link dials again
-    link_->stop();
-    if (events_.refused_for_good) events_.refused_for_good(Error{refusal->kind, refusal->message});
+    give_up(Error{refusal->kind, refusal->message});
   } else if (attached_) {
     work_.on_work(std::move(message));
   }
@@ -56,7 +55,14 @@ void Attachment::on_disconnected(const Error& why) {
   attached_ = false;
   ++connection_;
   if (was_attached) work_.on_detached();
+  // A Hello that the router cannot read is the same at the next attempt.
+  if (!was_attached && why.kind == ErrorKind::invalid_input) return give_up(why);
   if (events_.lost) events_.lost(why);
+}
+
+void Attachment::give_up(const Error& why) {
+  link_->stop();
+  if (events_.refused_for_good) events_.refused_for_good(why);
 }
 
 void Attachment::beat(std::uint64_t connection) {

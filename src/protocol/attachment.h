@@ -42,6 +42,7 @@ class Attachment final : public NodeLinkEvents {
 
  private:
   void beat(std::uint64_t connection);
+  void give_up(const Error& why);
 
   Executor& executor_;
   Hello hello_;

@@ -52,10 +52,25 @@ Result<JoinLink> parse_join_link(std::string_view text) {
     constexpr std::string_view kToken = "token=";
     if (!parameter.starts_with(kToken)) return malformed("only the parameter token is known");
     link.token = parameter.substr(kToken.size());
+    if (auto status = check_join_token(link.token); !status) return status.error();
   }
   if (!bytes32_from_hex(key)) return malformed("the router's key is not 64 hexadecimal digits");
   link.router = NodeId(std::string(key));
   return link;
+}
+
+Status check_join_token(std::string_view token) {
+  constexpr std::string_view kPrefix = "cjt_";
+  constexpr std::size_t kCharacters = 43;
+  const bool right = token.size() == kPrefix.size() + kCharacters && token.starts_with(kPrefix) &&
+                     std::all_of(token.begin(), token.end(), [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                              c == '-' || c == '_';
+                     });
+  if (right) return ok();
+  return fail(ErrorKind::invalid_input, "join token: expected cjt_ and " + std::to_string(kCharacters) +
+                                            " letters, digits, '-' or '_', found something else of " +
+                                            std::to_string(token.size()) + " bytes");
 }
 
 std::string to_string(const JoinLink& link) {

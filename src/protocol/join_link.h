@@ -20,6 +20,9 @@ struct JoinLink {
 };
 
 Result<JoinLink> parse_join_link(std::string_view text);
+// Whether a router can ever have made such a token: cjt_ and 43 characters of base64url. The message does not
+// show it.
+Status check_join_token(std::string_view token);
 std::string to_string(const JoinLink& link);
 
 }  // namespace cortensor::protocol

@@ -1,6 +1,7 @@
 """Killed miners, killed routers, wrong keys and hostile input: clear errors, nothing lost, nobody else disturbed."""
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -96,8 +97,18 @@ class Admission(unittest.TestCase):
 
     def test_a_wrong_token_is_refused_for_good(self):
         with Network() as network:
-            link = re.sub(r"token=.*", "token=cjt_wrong", network.link("miner"))
+            link = re.sub(r"token=.*", "token=cjt_" + "w" * 43, network.link("miner"))
             self.assertIn("token", self.refused(network, link))
+
+    def test_a_token_that_no_router_made_is_refused_before_anything_is_loaded(self):
+        join = "cortensor://127.0.0.1:1/" + "ab" * 32
+        for token in ("cjt_short", "cjt_" + "x" * 44, "cjt_" + "x" * 200, "cjt_" + "ü" * 21 + "x"):
+            for arguments, environment in (["--join", join + "?token=" + token], {}), (["--join", join], {"CORTENSOR_JOIN_TOKEN": token}):
+                done = subprocess.run([BINARY, "miner", *arguments, "--model", "/nowhere", "--key", "/nowhere/key"],
+                                      capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn("join token", done.stderr)
+                self.assertNotIn(token, done.stderr)
 
     def test_a_router_with_another_key_is_not_believed(self):
         with Network() as network:

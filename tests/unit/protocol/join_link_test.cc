@@ -8,10 +8,11 @@ namespace cortensor::protocol {
 namespace {
 
 const std::string kKey(64, 'a');
+const std::string kToken = "cjt_" + std::string(43, '-');
 
 TEST(JoinLink, ReadsBackAsWritten) {
   for (const auto& text :
-       {"cortensor://127.0.0.1:7600/" + kKey + "?token=cjt_x", "cortensor://[::1]:7600/" + kKey}) {
+       {"cortensor://127.0.0.1:7600/" + kKey + "?token=" + kToken, "cortensor://[::1]:7600/" + kKey}) {
     const auto link = parse_join_link(text);
     ASSERT_TRUE(link) << link.error().message;
     EXPECT_EQ(to_string(*link), text);
@@ -31,6 +32,22 @@ TEST(JoinLink, SaysWhatIsWrong) {
   EXPECT_THAT(message("cortensor://x:1/beef"), testing::HasSubstr("64 hexadecimal"));
   EXPECT_THAT(message("cortensor://x:1/" + kKey + "?secret=1"),
               testing::HasSubstr("only the parameter token"));
+}
+
+TEST(JoinLink, RefusesATokenThatNoRouterMadeAndDoesNotShowIt) {
+  EXPECT_TRUE(check_join_token(kToken));
+  for (const std::string& token :
+       {std::string(), std::string("cjt_"), kToken + "A", kToken.substr(1), kToken.substr(0, 46),
+        std::string(1000, 'a'), "ctk_" + std::string(43, 'a'), "cjt_" + std::string(42, 'a') + "\n",
+        "cjt_" + std::string(42, 'a') + "=", "cjt_" + std::string(42, 'a') + "\x80"}) {
+    const auto status = check_join_token(token);
+    ASSERT_FALSE(status) << token;
+    EXPECT_EQ(status.error().kind, ErrorKind::invalid_input);
+    if (token.size() > 4) {
+      EXPECT_THAT(status.error().message, testing::Not(testing::HasSubstr(token.substr(4))));
+    }
+    EXPECT_FALSE(parse_join_link("cortensor://x:1/" + kKey + "?token=" + token)) << token;
+  }
 }
 
 }  // namespace
