@@ -77,9 +77,9 @@ Status check_sampling(const Sampling& sampling) {
   if (!(sampling.temperature >= 0.0f && std::isfinite(sampling.temperature)))
     return refuse("temperature", "a finite number, not negative", sampling.temperature);
   if (!(sampling.top_p > 0.0f && sampling.top_p <= 1.0f))
-    return refuse("top_p", "a number above 0 and at most 1", sampling.top_p);
+    return refuse("top_p", "a number above 0, at most 1", sampling.top_p);
   if (!(sampling.min_p >= 0.0f && sampling.min_p < 1.0f))
-    return refuse("min_p", "a number from 0 to below 1", sampling.min_p);
+    return refuse("min_p", "a number from 0, below 1", sampling.min_p);
   return ok();
 }
 

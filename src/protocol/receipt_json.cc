@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/hex.h"
+#include "protocol/json_keys.h"
 #include "protocol/message.h"
 #include "protocol/receipt.h"
 
@@ -214,21 +215,15 @@ class Fields {
   std::set<std::string_view> taken_;
 };
 
-// The library lets the last of two equal keys win, other readers the first: they are refused instead.
-Result<Json> parse_without_duplicates(std::string_view text) {
-  std::vector<std::set<std::string>> open;  // the keys so far of the objects around
-  std::optional<std::string> twice;
-  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) open.emplace_back();
-    if (event == Json::parse_event_t::object_end) open.pop_back();
-    if (event == Json::parse_event_t::key && !twice)
-      if (auto& key = parsed.get_ref<std::string&>(); !open.back().insert(key).second) twice = key;
-    return true;
-  };
-  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
+Result<Json> parse_strictly(std::string_view text) {
+  // The library would skip it.
+  if (text.starts_with("\xef\xbb\xbf"))
+    return fail(ErrorKind::invalid_input, "receipt: expected JSON, found a byte order mark");
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded())
     return fail(ErrorKind::invalid_input, "receipt: expected JSON, found something else");
-  if (twice) return fail(ErrorKind::invalid_input, "receipt field " + *twice + ": is there twice");
+  if (const auto twice = duplicate_key(text))
+    return fail(ErrorKind::invalid_input, "receipt field " + *twice + ": is there twice");
   return json;
 }
 
@@ -338,7 +333,7 @@ std::string receipt_to_json(const Receipt& receipt) {
 }
 
 Result<Receipt> receipt_from_json(std::string_view text) {
-  const auto json = parse_without_duplicates(text);
+  const auto json = parse_strictly(text);
   if (!json) return json.error();
   Error error;
   Fields fields(*json, "", error);

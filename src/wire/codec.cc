@@ -258,8 +258,8 @@ GenerationRequest take(Taker& in, const std::string& at, const v1::GenerationReq
   const Sampling& s = to.sampling;
   in.require(std::isfinite(s.temperature) && s.temperature >= 0, at + ".sampling.temperature",
              "a finite number, not negative");
-  in.require(s.top_p > 0 && s.top_p <= 1, at + ".sampling.top_p", "more than 0, at most 1");
-  in.require(s.min_p >= 0 && s.min_p < 1, at + ".sampling.min_p", "at least 0, less than 1");
+  in.require(s.top_p > 0 && s.top_p <= 1, at + ".sampling.top_p", "above 0, at most 1");
+  in.require(s.min_p >= 0 && s.min_p < 1, at + ".sampling.min_p", "from 0, below 1");
   to.max_tokens = from.max_tokens();
   in.in_range(at + ".max_tokens", to.max_tokens, 1, kMaxAnswerTokens, "");
   to.stop_tokens = in.tokens(at + ".stop_tokens", from.stop_tokens(), 0, kMaxStopTokens);

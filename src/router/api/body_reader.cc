@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "protocol/json_keys.h"
+
 namespace cortensor::router {
 namespace {
 
@@ -18,6 +20,8 @@ BodyReader::BodyReader(std::string_view body) : object_(Json::parse(body, nullpt
     problem_ = ApiError{fail(ErrorKind::invalid_input, "the body is not valid JSON in UTF-8"), {}};
   else if (!object_.is_object())
     problem_ = ApiError{fail(ErrorKind::invalid_input, "the body: expected a JSON object"), {}};
+  else if (const auto twice = protocol::duplicate_key(body))
+    refuse(*twice, "is there twice");
 }
 
 BodyReader::BodyReader(Json object, std::string prefix)
@@ -89,6 +93,15 @@ std::optional<double> BodyReader::number(const std::string& name, double min, do
     return std::nullopt;
   }
   return number;
+}
+
+std::optional<double> BodyReader::number(const std::string& name, std::string_view range,
+                                         bool (*fits)(double)) {
+  const Json* value = field(name);
+  if (value == nullptr) return std::nullopt;
+  if (value->is_number() && fits(value->get<double>())) return value->get<double>();
+  refuse(name, "expected a number " + std::string(range));
+  return std::nullopt;
 }
 
 void BodyReader::refuse(const std::string& name, std::string message, ErrorKind kind) {

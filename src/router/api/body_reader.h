@@ -30,7 +30,7 @@ inline tl::unexpected<ApiError> refused(Error error, std::string param = {}) {
 
 class BodyReader {
  public:
-  // Fails at once when the body is not a JSON object in valid UTF-8.
+  // Fails at once when the body is not a JSON object in valid UTF-8, or has a key twice.
   explicit BodyReader(std::string_view body);
   BodyReader(Json object, std::string prefix);
 
@@ -42,6 +42,8 @@ class BodyReader {
   std::optional<bool> flag(const std::string& name);
   std::optional<std::int64_t> integer(const std::string& name, std::int64_t min, std::int64_t max);
   std::optional<double> number(const std::string& name, double min, double max);
+  // One for which `fits` holds, which `range` says in words.
+  std::optional<double> number(const std::string& name, std::string_view range, bool (*fits)(double));
 
   // Remembers the first complaint.
   void refuse(const std::string& name, std::string message, ErrorKind kind = ErrorKind::invalid_input);

@@ -1,6 +1,7 @@
 #include "router/api/completion_request.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "crypto/random.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxNameBytes = 256;
 constexpr std::size_t kMaxMessages = 4096;
+constexpr std::int64_t kMaxTopK = 1 << 20;
 // Drawn seeds fit a double, so that clients whose numbers are doubles can send them back.
 constexpr std::uint64_t kSeedMask = (std::uint64_t{1} << 53) - 1;
 
@@ -22,20 +24,27 @@ void read_seed(BodyReader& body, Sampling& sampling) {
   sampling.seed = crypto::random_u64() & kSeedMask;
   const Json* seed = body.field("seed");
   if (seed == nullptr) return;
-  if (seed->is_number_unsigned())
-    sampling.seed = seed->get<std::uint64_t>();
-  else if (const auto number = body.integer("seed", std::numeric_limits<std::int64_t>::min(),
-                                            std::numeric_limits<std::int64_t>::max()))
-    sampling.seed = static_cast<std::uint64_t>(*number);
+  if (seed->is_number_integer()) {
+    sampling.seed = seed->get<std::uint64_t>();  // of a negative one the same bits
+    return;
+  }
+  const double number = seed->is_number() ? seed->get<double>() : 0.5;
+  if (number != std::floor(number) || number < -0x1p63 || number >= 0x1p64)
+    return body.refuse("seed", "expected an integer from -9223372036854775808 to 18446744073709551615");
+  sampling.seed = number < 0 ? static_cast<std::uint64_t>(static_cast<std::int64_t>(number))
+                             : static_cast<std::uint64_t>(number);
 }
 
 void read_sampling(BodyReader& body, Sampling& sampling) {
   sampling.temperature = static_cast<float>(body.number("temperature", 0, 2).value_or(1));
-  sampling.top_p = static_cast<float>(body.number("top_p", 0, 1).value_or(1));
-  sampling.min_p = static_cast<float>(body.number("min_p", 0, 1).value_or(0));
-  sampling.top_k = static_cast<std::uint32_t>(body.integer("top_k", 0, 1 << 20).value_or(0));
-  if (sampling.top_p <= 0) body.refuse("top_p", "expected a number above 0, at most 1");
-  if (sampling.min_p >= 1) body.refuse("min_p", "expected a number from 0, below 1");
+  // As the floats that they become.
+  const auto top_p = body.number("top_p", "above 0, at most 1",
+                                 [](double p) { return static_cast<float>(p) > 0 && p <= 1; });
+  const auto min_p =
+      body.number("min_p", "from 0, below 1", [](double p) { return p >= 0 && static_cast<float>(p) < 1; });
+  sampling.top_p = static_cast<float>(top_p.value_or(1));
+  sampling.min_p = static_cast<float>(min_p.value_or(0));
+  sampling.top_k = static_cast<std::uint32_t>(body.integer("top_k", 0, kMaxTopK).value_or(0));
   read_seed(body, sampling);
 }
 
@@ -63,7 +72,7 @@ void read_max_tokens(BodyReader& body, CompletionCall& call) {
     }
 }
 
-void refuse_what_we_do_not_do(BodyReader& body) {
+void refuse_what_we_do_not_do(BodyReader& body, std::uint32_t n) {
   for (const char* name : {"tools", "functions", "logit_bias"})
     if (const Json* field = body.field(name); field != nullptr && !field->empty())
       refuse_unsupported(body, name);
@@ -76,6 +85,10 @@ void refuse_what_we_do_not_do(BodyReader& body) {
   if (const Json* modalities = body.field("modalities");
       modalities != nullptr && *modalities != Json::array({"text"}))
     refuse_unsupported(body, "modalities");
+  if (body.flag("echo").value_or(false)) refuse_unsupported(body, "echo");
+  if (!body.text("suffix", kMaxStopStringBytes).value_or("").empty()) refuse_unsupported(body, "suffix");
+  if (const auto best = body.integer("best_of", 1, kMaxChoices); best && *best != n)
+    refuse_unsupported(body, "best_of");
 }
 
 void read_common(BodyReader& body, CompletionCall& call) {
@@ -93,7 +106,7 @@ void read_common(BodyReader& body, CompletionCall& call) {
   read_sampling(body, call.sampling);
   read_stop(body, call.stop);
   read_max_tokens(body, call);
-  refuse_what_we_do_not_do(body);
+  refuse_what_we_do_not_do(body, call.n);
 }
 
 // A string, or text parts joined.
@@ -245,10 +258,6 @@ Parsed<CompletionCall> parse_completion(std::string_view text) {
   read_common(body, call);
   read_prompts(body, call.prompts);
   call.logprobs = body.integer("logprobs", 0, 5).has_value();
-  if (body.flag("echo").value_or(false)) refuse_unsupported(body, "echo");
-  if (!body.text("suffix", kMaxStopStringBytes).value_or("").empty()) refuse_unsupported(body, "suffix");
-  if (const auto best = body.integer("best_of", 1, kMaxChoices); best && *best != call.n)
-    refuse_unsupported(body, "best_of");
   if (call.prompts.size() * call.n > kMaxBatch)
     body.refuse("n", "expected at most " + std::to_string(kMaxBatch) + " choices over all prompts");
   return finished(body, std::move(call));

@@ -22,8 +22,14 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
   const WallTime now = core_.executor().wall_now();
   auto call = chat ? parse_chat(request.body) : parse_completion(request.body);
   if (!call) return respond_error(responder, call.error());
-  if (const auto header = request.header("Cortensor-Session"); header && call->session.empty())
+  if (const auto header = request.header("Cortensor-Session"); header) {
+    if (!call->session.empty() && call->session != *header)
+      return respond_error(
+          responder,
+          fail(ErrorKind::invalid_input, "session: the header Cortensor-Session names another one"),
+          "session");
     call->session = *header;
+  }
 
   const ServedModel* model = core_.catalogue().find(call->model);
   if (model == nullptr)

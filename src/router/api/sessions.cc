@@ -32,6 +32,13 @@ ledger::Validation read_validation(BodyReader& body) {
     return validation;
   }
   validation.level = *level;
+  const auto only_at = [&](protocol::ValidationLevel where, const char* name) {
+    if (*level != where && inner.has(name))
+      inner.refuse(name, "has no meaning at level " + std::string(protocol::to_string(*level)));
+  };
+  only_at(protocol::ValidationLevel::spot, "probability");
+  only_at(protocol::ValidationLevel::quorum, "k");
+  only_at(protocol::ValidationLevel::quorum, "n");
   if (*level == protocol::ValidationLevel::spot) {
     const double probability = inner.number("probability", 0, 1).value_or(kDefaultProbability);
     validation.spot_ppm = static_cast<std::uint32_t>(std::lround(probability * ledger::kMillion));

@@ -152,6 +152,8 @@ TEST(Receipt, RefusesMalformedJsonByField) {
   }
   EXPECT_FALSE(receipt_from_json("not json"));
   EXPECT_FALSE(receipt_from_json("[]"));
+  const std::string marked = "\xef\xbb\xbf" + receipt_to_json(sample());
+  EXPECT_EQ(receipt_from_json(marked).error().message, "receipt: expected JSON, found a byte order mark");
   EXPECT_FALSE(receipt_from_json(""));
 }
 

@@ -294,6 +294,12 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
   EXPECT_EQ(param({{"validation", {{"level", 5}}}}), "validation.level");
   EXPECT_EQ(param({{"validation", 5}}), "validation");
   EXPECT_EQ(param({{"validation", "quorum"}, {"redundancy", 2}}), "redundancy");
+  const std::pair<const char*, const char*> meaningless[] = {
+      {"none", "probability"}, {"none", "k"}, {"none", "n"}, {"full", "probability"},  {"full", "k"},
+      {"full", "n"},           {"spot", "k"}, {"spot", "n"}, {"quorum", "probability"}};
+  for (const auto& [level, field] : meaningless)
+    EXPECT_EQ(param({{"validation", {{"level", level}, {field, 1}}}}), std::string("validation.") + field)
+        << level;
   for (const char* label : {"a\nb", "\x7f", "\u0080", "\u0085", "a\u009f"})
     EXPECT_EQ(param({{"label", label}}), "label");
   EXPECT_EQ(param({{"redundancy", 17}}), "redundancy");
@@ -334,6 +340,24 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
         {"Authorization", "Bearer " + ledger_->create_api_key(*stranger, "", executor_.wall_now())->secret}};
   });
   EXPECT_EQ(call(other).status, 404);
+}
+
+TEST_F(ApiTest, BodyAndHeaderNameOneSession) {
+  attach_all();
+  const Answer session = post("/v1/sessions", {{"model", "tiny:q8_0"}, {"budget_microcredits", 100'000}});
+  const std::string id = session.body["id"];
+  const auto ask = [&](const char* in_header, const std::string& in_body) {
+    json body = chat();
+    if (!in_body.empty()) body["session"] = in_body;
+    auto wanted = request("POST", "/v1/chat/completions", body.dump());
+    wanted.headers.push_back({"Cortensor-Session", in_header});
+    return call(wanted);
+  };
+  EXPECT_EQ(ask(id.c_str(), "").body["cortensor"]["session"], id);
+  EXPECT_EQ(ask(id.c_str(), id).body["cortensor"]["session"], id);
+  const Answer two = ask("sess_other", id);
+  EXPECT_EQ(two.status, 400);
+  EXPECT_EQ(two.body["error"]["param"], "session");
 }
 
 TEST_F(ApiTest, ALabelMayBeInAnyLanguage) {

@@ -12,8 +12,11 @@ namespace {
 using ::testing::HasSubstr;
 
 std::string chat_with(const std::string& more) {
-  return R"({"model":"tiny:q8_0","messages":[{"role":"user","content":"hi"}])" +
-         (more.empty() ? "" : "," + more) + "}";
+  std::string body = "{";
+  for (const std::string field : {R"("model":"tiny:q8_0")", R"("messages":[{"role":"user","content":"hi"}])"})
+    if (!more.starts_with(field.substr(0, field.find(':')))) body += field + ",";
+  if (more.empty()) body.pop_back();
+  return body + more + "}";
 }
 std::string completion_with(const std::string& more) {
   return R"({"model":"tiny:q8_0",)" + more + "}";
@@ -66,6 +69,17 @@ TEST(CompletionRequest, WhatIsWrongIsNamed) {
       {R"("max_completion_tokens":1e18)", "max_completion_tokens"},
       {R"("seed":1e30)", "seed"},
       {R"("seed":"7")", "seed"},
+      {R"("seed":0.5)", "seed"},
+      {R"("seed":18446744073709551616)", "seed"},
+      {R"("seed":-9223372036854779904)", "seed"},
+      {R"("top_p":1e-60)", "top_p"},
+      {R"("min_p":0.999999999999)", "min_p"},
+      {R"("top_k":1048577)", "top_k"},
+      {R"("echo":true)", "echo"},
+      {R"("suffix":"b")", "suffix"},
+      {R"("best_of":3)", "best_of"},
+      {R"("temperature":0,"temperature":2)", "temperature"},
+      {R"("metadata":{"twice":1,"twice":1})", "twice"},
       {R"("stop":[1])", "stop"},
       {R"("stop":"")", "stop"},
       {R"("stop":["a","b","c","d","e"])", "stop"},
@@ -101,6 +115,20 @@ TEST(CompletionRequest, WhatIsWrongIsNamed) {
     EXPECT_EQ(call.error().error.kind, ErrorKind::invalid_input);
   }
   EXPECT_FALSE(parse_chat(std::string(100'000, '[')));
+}
+
+TEST(CompletionRequest, RangesAreSaidAsTheyAre) {
+  const auto message = [](const char* more) { return parse_chat(chat_with(more)).error().error.message; };
+  EXPECT_EQ(message(R"("seed":1e20)"),
+            "seed: expected an integer from -9223372036854775808 to 18446744073709551615");
+  for (const char* wrong : {R"("top_p":0)", R"("top_p":1.5)", R"("top_p":"x")"})
+    EXPECT_EQ(message(wrong), "top_p: expected a number above 0, at most 1");
+  for (const char* wrong : {R"("min_p":1)", R"("min_p":-0.5)"})
+    EXPECT_EQ(message(wrong), "min_p: expected a number from 0, below 1");
+  const auto seed = [](const char* more) { return parse_chat(chat_with(more))->sampling.seed; };
+  EXPECT_EQ(seed(R"("seed":-9223372036854775808)"), std::uint64_t{1} << 63);
+  EXPECT_EQ(seed(R"("seed":1e19)"), 10'000'000'000'000'000'000u);
+  EXPECT_EQ(seed(R"("seed":-2.0)"), ~std::uint64_t{1});
 }
 
 TEST(CompletionRequest, PromptsComeInFourShapes) {

@@ -155,9 +155,9 @@ TEST(Codec, NamesTheRouterFieldBeyondItsLimit) {
   EXPECT_EQ(request([](auto& r) { r.sampling.temperature = -1; }),
             "assign.request.sampling.temperature: expected a finite number, not negative");
   EXPECT_EQ(request([](auto& r) { r.sampling.top_p = 0; }),
-            "assign.request.sampling.top_p: expected more than 0, at most 1");
+            "assign.request.sampling.top_p: expected above 0, at most 1");
   EXPECT_EQ(request([](auto& r) { r.sampling.min_p = 1; }),
-            "assign.request.sampling.min_p: expected at least 0, less than 1");
+            "assign.request.sampling.min_p: expected from 0, below 1");
   EXPECT_EQ(request([](auto& r) { r.max_tokens = 0; }),
             "assign.request.max_tokens: expected 1 to 131072, found 0");
   EXPECT_EQ(request([](auto& r) { r.stop_tokens.resize(17); }),
