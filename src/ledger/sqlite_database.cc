@@ -191,6 +191,15 @@ void Database::roll_back() {
   if (sqlite3_get_autocommit(handle_) == 0) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
+Error Database::told() {
+  const Error error = *error_;
+  if (health_ && told_ != error.message) {
+    told_ = error.message;
+    health_(error);
+  }
+  return error;
+}
+
 void Database::fail_with(int code) {
   if (failed()) return;
   error_ = error_of(code, name_, sqlite3_errmsg(handle_));

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -125,12 +126,20 @@ class Database {
   // snapshot.
   template <class Body>
   auto change(Body&& body) {
-    return transaction("BEGIN IMMEDIATE", std::forward<Body>(body));
+    auto result = transaction("BEGIN IMMEDIATE", std::forward<Body>(body));
+    if (result && health_ && !told_.empty()) {
+      told_.clear();
+      health_(ok());
+    }
+    return result;
   }
   template <class Body>
   auto read(Body&& body) {
     return transaction("BEGIN", std::forward<Body>(body));
   }
+
+  // Called when what a transaction fails with is another error than before, and when a change succeeds again.
+  void watch(std::function<void(const Status&)> health) { health_ = std::move(health); }
 
   // Lasting: the file keeps the mode.
   Status enter_write_ahead_mode();
@@ -149,17 +158,18 @@ class Database {
   auto transaction(const char* begin, Body&& body) -> decltype(body()) {
     error_.reset();
     run(begin);
-    if (failed()) return *error_;
+    if (failed()) return told();
     auto result = body();
     if (!failed() && result) run("COMMIT");
     if (failed() || !result) roll_back();
-    if (failed()) return *error_;
+    if (failed()) return told();
     return result;
   }
 
   sqlite3_stmt* prepare(const char* sql);
   void roll_back();
   void fail_with(int code);
+  Error told();  // error_, once the one who watches has heard of it
 
   sqlite3* handle_;
   std::string name_;  // of the file, for messages
@@ -167,6 +177,8 @@ class Database {
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
   std::optional<Error> error_;
   int code_ = 0;  // SQLite's, of error_
+  std::function<void(const Status&)> health_;
+  std::string told_;  // the message of the latest failure; empty while all is well
 };
 
 }  // namespace cortensor::ledger

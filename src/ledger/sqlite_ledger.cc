@@ -20,6 +20,7 @@ Result<std::unique_ptr<Ledger>> open_sqlite_ledger(const std::filesystem::path& 
   auto database = Database::open(path, options.busy_timeout, options.vfs);
   if (!database) return database.error();
   if (!options.token) options.token = crypto::random_token;
+  (*database)->watch(std::move(options.health));
   auto ledger = std::make_unique<SqliteLedger>(std::move(*database), std::move(options.token));
   if (auto status = ledger->prepare(); !status) return status.error();
   return ledger;

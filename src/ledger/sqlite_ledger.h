@@ -18,6 +18,9 @@ struct SqliteOptions {
   std::string vfs;                               // a registered SQLite VFS by name; empty: the default one
   // Makes identifiers and secrets: prefix and so many random characters. Empty: crypto::random_token.
   std::function<std::string(std::string_view prefix, int characters)> token;
+  // Told when the store begins to fail, with the reason, when the reason changes, and once a change succeeds
+  // again; from within the call that finds out.
+  std::function<void(const Status&)> health;
 };
 
 // Opens or creates the file (mode 0600), checks its integrity, and brings its schema up to date.

@@ -68,6 +68,18 @@ class FolderLock {
   int descriptor_;
 };
 
+// The disk that fills up is the operator's business, not only that of the client whose request fails.
+ledger::SqliteOptions logged(const char* user) {
+  ledger::SqliteOptions options;
+  options.health = [user](const Status& status) {
+    if (status)
+      log::info("ledger_works_again", {{"user", user}});
+    else
+      log::error("ledger_fails", {{"user", user}, {"error", status.error().message}});
+  };
+  return options;
+}
+
 Status set_prices(ledger::Ledger& ledger, const std::vector<RouterModel>& models) {
   for (const RouterModel& model : models) {
     const auto known = ledger.price(model.id);
@@ -120,9 +132,9 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
     if (!served) return std::move(served).error();
     if (auto status = catalogue.add(std::move(*served)); !status) return status.error();
   }
-  auto ledger = ledger::open_sqlite_ledger(options.data / "ledger.sqlite");
+  auto ledger = ledger::open_sqlite_ledger(options.data / "ledger.sqlite", logged("router"));
   if (!ledger) return std::move(ledger).error();
-  auto ledger_for_settling = ledger::open_sqlite_ledger(options.data / "ledger.sqlite");
+  auto ledger_for_settling = ledger::open_sqlite_ledger(options.data / "ledger.sqlite", logged("settlement"));
   if (!ledger_for_settling) return std::move(ledger_for_settling).error();
   if (auto status = set_prices(**ledger, options.models); !status) return status.error();
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import unittest
 
@@ -75,6 +76,23 @@ class RouterLoss(unittest.TestCase):
             self.assertEqual(closed["hold_microcredits"], 0)
             self.assertEqual(network.balance(), 50_000_000 - closed["spent_microcredits"])
             network.audit()
+
+
+class Ledger(unittest.TestCase):
+    def test_a_ledger_that_fails_is_in_the_log_once_and_so_is_its_recovery(self):
+        with Network() as network:
+            blocker = sqlite3.connect(network.data + "/ledger.sqlite", isolation_level=None)
+            blocker.execute("BEGIN IMMEDIATE")
+            for _ in range(2):
+                status, _, answer = network.request("POST", "/v1/sessions", {"model": MODEL_ID, "budget_microcredits": 1000})
+                self.assertEqual(status, 503, answer)
+            blocker.execute("ROLLBACK")
+            blocker.close()
+            network.open_session("none")
+            log = network.router.log.read_text()
+            self.assertEqual(log.count("ledger_fails"), 1, log)
+            self.assertIn("locked by another process", log)
+            self.assertEqual(log.count("ledger_works_again"), 1, log)
 
 
 class SharedFolder(unittest.TestCase):

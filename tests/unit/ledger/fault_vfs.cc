@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <ostream>
 
 namespace cortensor::ledger::testing {
 namespace {
@@ -134,6 +135,12 @@ void register_once() {
 }
 
 }  // namespace
+
+void PrintTo(Fault fault, std::ostream* out) {
+  constexpr const char* kNames[] = {"none",          "disk_full_once",   "disk_full_forever",
+                                    "io_error_once", "io_error_forever", "kill"};
+  *out << kNames[static_cast<std::size_t>(fault)];
+}
 
 void arm(Fault fault, int n) {
   register_once();

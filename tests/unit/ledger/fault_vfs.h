@@ -2,6 +2,8 @@
 // makes the n-th of them go wrong. It never really syncs: what these tests lose is a process, not the power.
 #pragma once
 
+#include <iosfwd>
+
 namespace cortensor::ledger::testing {
 
 inline constexpr const char* kFaultVfs = "fault";
@@ -14,6 +16,8 @@ enum class Fault {
   io_error_forever,
   kill,  // half of the bytes are written, then SIGKILL
 };
+
+void PrintTo(Fault fault, std::ostream* out);  // for the names of tests
 
 // Registers the VFS when called first. The n-th changing call from now on (n >= 1) fails.
 void arm(Fault fault, int n);

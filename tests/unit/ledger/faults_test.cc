@@ -147,6 +147,29 @@ INSTANTIATE_TEST_SUITE_P(Faults, FailingWrites,
                          ::testing::Values(Fault::disk_full_once, Fault::disk_full_forever,
                                            Fault::io_error_once, Fault::io_error_forever));
 
+TEST(Health, IsToldOncePerChange) {
+  TemporaryFolder folder;
+  disarm();
+  arm(Fault::none, 0);
+  std::vector<std::string> told;
+  SqliteOptions options;
+  options.vfs = kFaultVfs;
+  options.health = [&](const Status& status) { told.push_back(status ? "well" : status.error().message); };
+  const auto ledger = must_open(folder / "ledger.db", std::move(options));
+  ASSERT_TRUE(ledger->create_account("ada", at(1)));
+  EXPECT_TRUE(told.empty());
+  arm(Fault::disk_full_forever, 1);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(ledger->create_account("bob", at(2)));
+  EXPECT_EQ(told, (std::vector<std::string>{"ledger ledger.db: disk full"}));
+  EXPECT_TRUE(ledger->find_account("ada"));  // reading proves nothing about writing
+  disarm();
+  EXPECT_FALSE(ledger->create_account("ada", at(3)));  // a refusal is no failure, and no success either
+  EXPECT_EQ(told.size(), 1u);
+  ASSERT_TRUE(ledger->create_account("bob", at(4)));
+  ASSERT_TRUE(ledger->create_account("eve", at(5)));
+  EXPECT_EQ(told, (std::vector<std::string>{"ledger ledger.db: disk full", "well"}));
+}
+
 TEST_P(FailingWrites, LeaveTheOldStateAndAClearError) {
   const std::vector<std::string> states = undisturbed();
   const bool full = GetParam() == Fault::disk_full_once || GetParam() == Fault::disk_full_forever;
