@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <iostream>
 #include <limits>
+#include <optional>
 
 #include "app/answer_printer.h"
 #include "app/command.h"
@@ -20,7 +21,8 @@ namespace {
 struct Options {
   Remote remote;
   client::ChatRequest request;
-  std::string message, receipts;
+  std::optional<std::string> message;
+  std::string receipts;
   double temperature = 0.7;
 };
 
@@ -59,9 +61,13 @@ Result<Exit> ask(Options& options, const std::string& question, const CtrlC* ctr
   return outcome->verdict == "INVALID" ? Exit::not_valid : Exit::success;
 }
 
+bool blank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
 // A failure is reported and does not end the conversation.
 Exit ask_and_go_on(Options& options, const std::string& question, const CtrlC* ctrl_c = nullptr) {
-  if (question.find_first_not_of(" \t\r\n") == std::string::npos) return Exit::success;
+  if (blank(question)) return Exit::success;
   const auto answer = ask(options, question, ctrl_c);
   return answer ? *answer : report(answer.error());
 }
@@ -89,6 +95,7 @@ Exit converse_with_script(Options& options) {
 }
 
 Result<Exit> chat(Options& options) {
+  if (options.message && blank(*options.message)) return fail(ErrorKind::invalid_input, "MESSAGE: is empty");
   options.request.temperature = options.temperature;
   if (!options.receipts.empty())
     if (Status made = make_receipts_folder(options.receipts); !made) return made.error();
@@ -100,7 +107,7 @@ Result<Exit> chat(Options& options) {
     if (models->empty()) return fail(ErrorKind::not_found, "the router serves no model");
     options.request.model = models->front().id;
   }
-  if (!options.message.empty()) return ask(options, options.message);
+  if (options.message) return ask(options, *options.message);
   if (can_edit_lines()) {
     converse_at_terminal(options);
     return Exit::success;

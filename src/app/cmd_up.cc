@@ -9,6 +9,7 @@
 #include "app/model_path.h"
 #include "app/number_option.h"
 #include "app/printable.h"
+#include "app/shell_words.h"
 #include "app/subcommands.h"
 #include "app/terminal.h"
 #include "base/units.h"
@@ -73,8 +74,8 @@ Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   if (!receipt) return receipt.error();
 
   say("4  The receipt, verified offline");
-  std::printf("$ cortensor verify %s --model %s --router %s\n", receipt->c_str(), model->path.c_str(),
-              network.router().value.c_str());
+  std::printf("$ %s verify %s --model %s --router %s\n", this_program().c_str(), shell_word(*receipt).c_str(),
+              shell_word(model->path).c_str(), network.router().value.c_str());
   std::fflush(stdout);
   auto verify = Process::start(
       "verify", {"verify", *receipt, "--model", model->path, "--router", network.router().value}, "");
@@ -95,17 +96,18 @@ void invite(const LocalNetwork& network, const Options& options) {
   std::printf("logs     %s\n", network.log_folder().c_str());
   say("Try next");
   std::string url = network.url() == "http://127.0.0.1:7600" ? "" : " --url " + network.url();
-  if (options.network.data != "local") url += " --key-file " + options.network.data + "/api_key";
-  std::printf("./cortensor chat%s\n", url.c_str());
-  std::printf("./cortensor session%s list\n", url.c_str());
+  if (options.network.data != "local") url += " --key-file " + shell_word(options.network.data + "/api_key");
+  const std::string program = this_program();
+  std::printf("%s chat%s\n", program.c_str(), url.c_str());
+  std::printf("%s session%s list\n", program.c_str(), url.c_str());
   std::printf(
       "curl %s/v1/chat/completions -H 'Authorization: Bearer %s' \\\n"
       "  -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"What is a castle?\"}]}'\n",
       network.url().c_str(), network.api_key().c_str(),
       parse_model(options.network.models.front())->id.c_str());
-  std::printf("CORTENSOR_JOIN_TOKEN=%s \\\n  ./cortensor miner --join %s --model %s   # one more miner\n",
-              network.miner_token().c_str(), network.join_link().c_str(),
-              options.network.models.front().c_str());
+  std::printf("CORTENSOR_JOIN_TOKEN=%s \\\n  %s miner --join %s --model %s   # one more miner\n",
+              network.miner_token().c_str(), program.c_str(), network.join_link().c_str(),
+              shell_word(options.network.models.front()).c_str());
   std::printf("\nCtrl-C ends it.\n");
   std::fflush(stdout);
 }

@@ -1,5 +1,6 @@
 #include "app/remote.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "app/secret_file.h"
@@ -15,19 +16,38 @@ void add_remote_options(CLI::App* command, Remote& remote) {
   command->add_option("--ca", remote.ca_file, "certificate authority file for https");
 }
 
-Result<std::unique_ptr<client::ApiClient>> connect(const Remote& remote) {
-  std::string key;
-  if (const char* given = std::getenv("CORTENSOR_API_KEY")) key = given;
+namespace {
+
+constexpr const char* kLocalKey = "local/api_key";
+
+// No router makes another key; and what else is in a file named by mistake is nobody's business.
+Result<std::string> checked(std::string key, const std::string& source) {
+  if (std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; })) return key;
+  return fail(
+      ErrorKind::invalid_input,
+      source + ": expected an API key, which is printable ASCII without spaces, found something else");
+}
+
+Result<std::string> key_of(const Remote& remote) {
   if (!remote.key_file.empty()) {
     auto line = first_line(remote.key_file);
     if (!line) return std::move(line).error_context("--key-file");
-    key = std::move(*line);
-  } else if (key.empty()) {
-    if (auto line = first_line("local/api_key")) key = std::move(*line);
+    return checked(std::move(*line), "--key-file: " + remote.key_file);
   }
+  if (const char* given = std::getenv("CORTENSOR_API_KEY"); given != nullptr && *given != 0)
+    return checked(given, "CORTENSOR_API_KEY");
+  auto line = first_line(kLocalKey);
+  return line ? checked(std::move(*line), kLocalKey) : std::string();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<client::ApiClient>> connect(const Remote& remote) {
+  const auto key = key_of(remote);
+  if (!key) return key.error();
   http::ClientOptions options;
   options.ca_file = remote.ca_file;
-  return std::make_unique<client::ApiClient>(remote.url, key, options);
+  return std::make_unique<client::ApiClient>(remote.url, *key, options);
 }
 
 }  // namespace cortensor::app

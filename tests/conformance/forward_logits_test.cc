@@ -37,6 +37,10 @@ struct Case {
   double largest_mean_difference;
 };
 
+void PrintTo(const Case& one, std::ostream* out) {
+  *out << one.type;
+}
+
 class ForwardLogits : public testing::TestWithParam<Case> {};
 
 TEST_P(ForwardLogits, StayCloseToMathematics) {

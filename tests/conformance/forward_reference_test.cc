@@ -7,6 +7,14 @@
 
 #include "forward_fixture.h"
 
+namespace cortensor::arith {
+
+void PrintTo(WeightType type, std::ostream* out) {
+  *out << engine::to_string(type);
+}
+
+}  // namespace cortensor::arith
+
 namespace cortensor::engine {
 namespace {
 

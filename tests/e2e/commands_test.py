@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import sqlite3
 import subprocess
 import tempfile
 import unittest
@@ -76,6 +77,55 @@ class Sessions(unittest.TestCase):
         self.assertIn("expected sess_", self.session("show", "../account", code=105))
 
 
+class Books(unittest.TestCase):
+    def test_the_operator_pardons_pays_and_revokes(self):
+        with Network() as network:
+            miner = network.add("miner")
+            proof_of(network.stream(chat("Hello", max_tokens=64)))
+
+            def account(*arguments, code=0):
+                return network.command("account", "--data", network.data, *arguments, code=code)
+
+            def row(node):
+                return next(line for line in account("list").splitlines() if line.startswith(node)).split()
+
+            # Every node by its whole key, and the router's fees.
+            router = re.search("router=([0-9a-f]{64})", network.router.log.read_text()).group(1)
+            self.assertEqual(row(router)[1], "router")
+            self.assertEqual(row(miner.id)[1], "miner")
+            earned = float(row(miner.id)[2])
+            self.assertGreater(earned, float(row(router)[2]))
+            self.assertGreater(float(row(router)[2]), 0)
+
+            paid = account("payout", miner.id.upper(), "0.000001", "--reference", "transfer-1")
+            self.assertAlmostEqual(float(paid.split()[-1]), earned - 0.000001, places=6)
+            self.assertIn("transfer-1", account("payout", miner.id, "0.000001", "--reference", "transfer-1", code=1))
+            self.assertIn("the node", account("payout", miner.id, "1000", "--reference", "transfer-2", code=1))
+            account("payout", router, "0.000001", "--reference", "transfer-3")
+            self.assertIn("64 hexadecimal digits", account("pardon", "abc", code=105))
+            account("audit")
+
+            with sqlite3.connect(network.data + "/ledger.sqlite") as book:
+                book.execute("UPDATE nodes SET strikes = 9, quarantined = 1, reason = 'an answer found invalid'")
+            book.close()
+            self.assertEqual(row(miner.id)[3:5], ["9", "quarantined"])
+            account("pardon", miner.id)
+            self.assertEqual(row(miner.id)[3:], ["0"])
+            self.assertIn("node", account("pardon", "ab" * 32, code=1))
+
+            made = account("key", "tester", "--label", "laptop")
+            id, secret = re.search(r"id\s+(\S+)\nkey\s+(\S+)", made).groups()
+            self.assertEqual(network.request("GET", "/v1/account", key=secret)[0], 200)
+            self.assertRegex(account("keys", "tester"), id + r"  \d{4}-\d\d-\d\d \d\d:\d\d  valid    laptop")
+            account("revoke", id)
+            account("revoke", id)
+            self.assertEqual(network.request("GET", "/v1/account", key=secret)[0], 401)
+            self.assertEqual(network.request("GET", "/v1/account")[0], 200)
+            self.assertRegex(account("keys", "tester"), id + r"  \S+ \S+  revoked  laptop")
+            self.assertNotIn("ctk_", account("keys", "tester"))
+            self.assertIn("0123456789abcdef", account("revoke", "0123456789abcdef", code=1))
+
+
 class Identities(unittest.TestCase):
     def test_a_receipt_can_be_pinned_to_those_who_should_have_signed(self):
         with Network() as network:
@@ -128,6 +178,23 @@ class Secrets(unittest.TestCase):
                 shown = network.command("miner", "--join", link, "--join-token-file", options, "--model", MODEL, code=1)
                 self.assertIn("--join-token-file: " + options, shown)
                 self.assertIn(words, shown)
+
+    def test_a_file_that_holds_no_key_is_refused_by_its_name_before_anything_is_asked(self):
+        with tempfile.TemporaryDirectory(prefix="cortensor-key-") as folder:
+            path = pathlib.Path(folder, "key")
+            for content in (b"\x7fELF\x02\x01\x00\n", "ctk_ü\n".encode(), b"two words\n", b"ctk_x\x01\n"):
+                path.write_bytes(content)
+                path.chmod(0o600)
+                nobody = ["--url", "http://127.0.0.1:1"]
+                for arguments in (["models"], ["session", "list"], ["chat", "hello"]):
+                    done = subprocess.run([BINARY, arguments[0], *nobody, "--key-file", str(path), *arguments[1:]],
+                                          capture_output=True, timeout=60)
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(b"--key-file: " + bytes(path) + b": expected an API key", done.stderr)
+            done = subprocess.run([BINARY, "models", *nobody], capture_output=True, text=True, timeout=60,
+                                  env={**os.environ, "CORTENSOR_API_KEY": "not a key"})
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("CORTENSOR_API_KEY: expected an API key", done.stderr)
 
     def test_up_shows_no_secret_among_its_processes(self):
         with tempfile.TemporaryDirectory(prefix="cortensor-up-") as folder:

@@ -41,6 +41,8 @@ class FirstRun(unittest.TestCase):
             wait_for(lambda: "Ctrl-C ends it" in printed(), "the network", 120)
             url = re.search(r"API\s+(http://\S+)/v1", printed()).group(1)
             key = re.search(r"key\s+(ctk_\S+)", printed()).group(1)
+            for command in ("chat", "session", "miner"):  # as they were called here
+                self.assertRegex(printed(), rf"(?m)^ *{re.escape(BINARY)} {command} ")
             environment = {**os.environ, "CORTENSOR_URL": url, "CORTENSOR_API_KEY": key}
 
             def cortensor(*arguments, **more):

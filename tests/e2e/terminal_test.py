@@ -20,7 +20,10 @@ class Terminal:
     """The chat as a child on a pseudo-terminal of its own."""
 
     def __init__(self, arguments, environment):
-        self.pid, self.fd = pty.fork()
+        try:
+            self.pid, self.fd = pty.fork()
+        except OSError as error:
+            raise unittest.SkipTest(f"no pseudo-terminal can be had: {error}")
         if self.pid == 0:
             os.execve(BINARY, [BINARY, *arguments], environment)
         self.shown = ""
@@ -229,6 +232,13 @@ class Piped(unittest.TestCase):
             done = self.run_chat(b"\r\n\t\n \t \r\n\nhello\r\n", router.url())
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(router.asked, [[{"role": "user", "content": "hello"}]])
+
+    def test_a_message_that_is_empty_opens_no_conversation(self):
+        with Recorder() as router:
+            for message in ("", " \t\n"):
+                done = self.run_chat(b"hello\n", router.url(), message)
+                self.assertEqual((done.returncode, done.stderr), (2, b"cortensor: MESSAGE: is empty\n"))
+            self.assertEqual(router.asked, [])
 
     def test_the_exit_code_is_that_of_the_last_failure(self):
         with Recorder() as router:

@@ -210,6 +210,10 @@ struct BrokenFile {
   std::string message;
 };
 
+void PrintTo(const BrokenFile& file, std::ostream* out) {
+  *out << file.name;
+}
+
 class GgufBroken : public ::testing::TestWithParam<BrokenFile> {};
 
 TEST_P(GgufBroken, IsRefusedWithTheNameOfTheThing) {

@@ -8,6 +8,14 @@
 
 #include "engine_fixture.h"
 
+namespace cortensor {
+
+void PrintTo(const Sampling& sampling, std::ostream* out) {
+  *out << "temperature " << sampling.temperature;
+}
+
+}  // namespace cortensor
+
 namespace cortensor::engine {
 namespace {
 

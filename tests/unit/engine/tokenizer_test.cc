@@ -292,6 +292,10 @@ const BrokenVocabulary kBroken[] = {
      "token 1 is empty"},
 };
 
+void PrintTo(const BrokenVocabulary& vocabulary, std::ostream* out) {
+  *out << vocabulary.name;
+}
+
 class TokenizerBroken : public ::testing::TestWithParam<BrokenVocabulary> {};
 
 TEST_P(TokenizerBroken, IsRefusedWithTheReason) {
