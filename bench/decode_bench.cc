@@ -25,9 +25,9 @@
 #include "arith/segment.h"
 #include "base/runtime/thread_pool.h"
 #include "compute/backend.h"
+#include "compute/cpu/ceilings.h"
 #include "compute/cpu/dispatch.h"
 #include "compute/cpu/packing.h"
-#include "plain_read.h"
 
 namespace cortensor::bench {
 namespace {
@@ -161,7 +161,7 @@ class Model {
         for (const compute::Matrix* matrix : layer.all()) {
           const auto& packed = static_cast<const compute::CpuMatrix&>(*matrix);
           const Range part = partition(packed.memory_bytes(), 4096, worker, pool.threads());
-          sums[worker] += plain_read(isa, packed.data() + part.begin, part.end - part.begin);
+          sums[worker] += compute::plain_read(isa, packed.data() + part.begin, part.end - part.begin);
         }
       }
     });

@@ -72,7 +72,7 @@ std::vector<Step> generate(engine::Engine& engine, const GenerationRequest& requ
   std::vector<Step> steps;
   std::promise<bool> done;
   engine::Callbacks callbacks;
-  callbacks.on_step = [&](std::size_t, const Step& step, std::optional<double>) { steps.push_back(step); };
+  callbacks.on_step = [&](std::size_t, const Step& step, const Logprobs*) { steps.push_back(step); };
   callbacks.on_finish = [&](FinishReason, const Digest&) { done.set_value(true); };
   callbacks.on_error = [&](const Error& error) {
     std::fprintf(stderr, "%s\n", error.message.c_str());

@@ -13,6 +13,7 @@
 #include "app/progress.h"
 #include "app/remote.h"
 #include "app/subcommands.h"
+#include "app/text_file.h"
 #include "protocol/message.h"
 
 namespace cortensor::app {
@@ -22,7 +23,7 @@ struct Options {
   Remote remote;
   client::ChatRequest request;
   std::optional<std::string> message;
-  std::string receipts;
+  std::string receipts, grammar, json_schema;
   double temperature = 0.7;
 };
 
@@ -97,6 +98,13 @@ Exit converse_with_script(Options& options) {
 Result<Exit> chat(Options& options) {
   if (options.message && blank(*options.message)) return fail(ErrorKind::invalid_input, "MESSAGE: is empty");
   options.request.temperature = options.temperature;
+  for (const auto& [path, text] : {std::pair{&options.grammar, &options.request.grammar},
+                                   {&options.json_schema, &options.request.json_schema}}) {
+    if (path->empty()) continue;
+    auto read = read_text_file(*path);
+    if (!read) return read.error();
+    *text = std::move(*read);
+  }
   if (!options.receipts.empty())
     if (Status made = make_receipts_folder(options.receipts); !made) return made.error();
   if (options.request.model.empty()) {
@@ -134,6 +142,12 @@ void add_chat(CLI::App& root) {
       ->add_option("-n,--max-tokens", options->request.max_tokens,
                    "tokens at most; 0 is the router's default")
       ->transform(whole(0, protocol::kMaxAnswerTokens));
+  CLI::Option* grammar =
+      command->add_option("--grammar", options->grammar, "file with a grammar that answers have to follow");
+  command
+      ->add_option("--json-schema", options->json_schema,
+                   "file with a JSON schema that answers have to follow")
+      ->excludes(grammar);
   command->add_option("--receipts", options->receipts, "folder to save receipts in");
   examples(command,
            "  cortensor chat\n"

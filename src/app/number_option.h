@@ -55,6 +55,9 @@ inline CLI::Validator credit_amount(std::int64_t least_micro) {
 inline CLI::Validator temperature() {
   return decimal("from 0 to 2", [](double x) { return x >= 0 && x <= 2; });
 }
+inline CLI::Validator penalty() {
+  return decimal("from -2 to 2", [](double x) { return x >= -2 && x <= 2; });
+}
 inline CLI::Validator thread_count() {
   return whole(0, 1024);
 }

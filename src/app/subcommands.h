@@ -16,6 +16,7 @@ void add_quantize(CLI::App& root);
 void add_inspect(CLI::App& root);
 void add_perplexity(CLI::App& root);
 void add_logits(CLI::App& root);
+void add_bench(CLI::App& root);
 void add_router(CLI::App& root);
 void add_miner(CLI::App& root);
 void add_validator(CLI::App& root);

@@ -15,21 +15,39 @@ namespace cortensor {
 using TokenId = std::uint32_t;
 using Digest = Bytes32;  // SHA-256
 
-// How logits become a token. temperature 0 means greedy. Any node can go on from any position: the random
-// number of a position depends on (seed, absolute position) alone.
+// What a client adds to a token's logit.
+struct LogitBias {
+  TokenId token = 0;
+  float bias = 0.0f;  // -100 to 100
+  friend bool operator==(const LogitBias&, const LogitBias&) = default;
+};
+
+// How logits become a token. temperature 0 means greedy. Any node can go on from any position: a choice
+// depends on the logits, the tokens so far, and the seed with the absolute position alone.
 struct Sampling {
   float temperature = 0.0f;  // finite, >= 0
   float top_p = 1.0f;        // (0, 1]; 1 keeps all
   float min_p = 0.0f;        // [0, 1); 0 keeps all
   std::uint32_t top_k = 0;   // 0 keeps all
   std::uint64_t seed = 0;
+  float repetition_penalty = 1.0f;         // above 0, at most 10; of tokens in prompt and answer; 1: none
+  float presence_penalty = 0.0f;           // -2 to 2; of tokens in the answer, once
+  float frequency_penalty = 0.0f;          // -2 to 2; of tokens in the answer, each time
+  std::vector<LogitBias> logit_bias = {};  // by rising token, none twice
   friend bool operator==(const Sampling&, const Sampling&) = default;
 };
+
+inline constexpr float kMaxRepetitionPenalty = 10.0f;
+inline constexpr float kMaxPenalty = 2.0f;
+inline constexpr float kMaxLogitBias = 100.0f;
+inline constexpr std::size_t kMaxLogitBiases = 300;
 
 // How much may stop an answer; from OpenAI's API.
 inline constexpr std::size_t kMaxStopTokens = 16;
 inline constexpr std::size_t kMaxStopStrings = 4;
 inline constexpr std::size_t kMaxStopStringBytes = 256;
+
+inline constexpr std::size_t kMaxGrammarBytes = 1 << 16;
 
 // Everything that determines an answer, apart from the model. Two exact nodes given equal requests answer
 // equally.
@@ -39,6 +57,7 @@ struct GenerationRequest {
   std::uint32_t max_tokens = 0;           // generated tokens at most, >= 1
   std::vector<TokenId> stop_tokens;       // any of them ends the answer; it is the transcript's last token
   std::vector<std::string> stop_strings;  // the answer ends with the token that completes one of them
+  std::string grammar = {};  // what the bytes of the answer's tokens have to follow; empty: nothing
   friend bool operator==(const GenerationRequest&, const GenerationRequest&) = default;
 };
 
@@ -48,6 +67,20 @@ struct Step {
   Digest digest{};
   friend bool operator==(const Step&, const Step&) = default;
 };
+
+// How likely the model finds a token, before anything of the request changes it. For people: not part of the
+// transcript. Spec: A14.8
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0.0f;
+  friend bool operator==(const TokenLogprob&, const TokenLogprob&) = default;
+};
+struct Logprobs {
+  float chosen = 0.0f;
+  std::vector<TokenLogprob> top = {};  // the most likely tokens, as many as were asked for
+  friend bool operator==(const Logprobs&, const Logprobs&) = default;
+};
+inline constexpr std::uint32_t kMaxTopLogprobs = 20;
 
 enum class FinishReason : std::uint8_t {
   stop = 0,    // a stop token or a stop string

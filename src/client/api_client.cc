@@ -61,8 +61,9 @@ T field(const Json& json, const char* name, T otherwise = {}) {
 }
 
 // What a terminal handed us may not be UTF-8.
-std::string text_of(const Json& body) {
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+template <class AnyJson>
+std::string text_of(const AnyJson& body) {
+  return body.dump(-1, ' ', false, AnyJson::error_handler_t::replace);
 }
 
 Result<Json> parse(const Result<std::string>& body) {
@@ -262,14 +263,22 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
   Json messages = Json::array();
   for (const Message& message : wanted.messages)
     messages.push_back({{"role", message.role}, {"content", message.content}});
-  Json body = {{"model", wanted.model},
-               {"messages", messages},
-               {"stream", true},
-               {"stream_options", {{"include_usage", true}}}};
+  nlohmann::ordered_json body = {{"model", wanted.model},
+                                 {"messages", messages},
+                                 {"stream", true},
+                                 {"stream_options", {{"include_usage", true}}}};
   if (!wanted.session.empty()) body["session"] = wanted.session;
   if (wanted.temperature) body["temperature"] = *wanted.temperature;
   if (wanted.seed) body["seed"] = *wanted.seed;
   if (wanted.max_tokens > 0) body["max_tokens"] = wanted.max_tokens;
+  if (!wanted.grammar.empty()) body["grammar"] = wanted.grammar;
+  if (!wanted.json_schema.empty()) {
+    // The order of a schema's properties is that of the answer.
+    const auto schema = nlohmann::ordered_json::parse(wanted.json_schema, nullptr, false);
+    if (schema.is_discarded()) return fail(ErrorKind::invalid_input, "the schema is not JSON");
+    body["response_format"] = {{"type", "json_schema"},
+                               {"json_schema", {{"name", "answer"}, {"schema", schema}}}};
+  }
 
   ChatOutcome outcome;
   bool done = false;

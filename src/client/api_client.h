@@ -60,6 +60,8 @@ struct ChatRequest {
   std::optional<double> temperature;
   std::optional<std::uint64_t> seed;
   std::uint32_t max_tokens = 0;  // 0: the router's default
+  std::string grammar;           // what the answer has to follow; or
+  std::string json_schema;       // a schema as JSON text
 };
 
 // What the answer's last event says.

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "engine/constraint.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
 
@@ -48,7 +49,11 @@ Status check_request(const GenerationRequest& request, std::size_t vocab_size, s
     if (text.empty() || text.size() > kMaxStopStringBytes)
       return invalid("stop strings: expected 1 to " + std::to_string(kMaxStopStringBytes) +
                      " bytes each, found " + std::to_string(text.size()));
-  return check_sampling(request.sampling);
+  if (!request.grammar.empty()) {
+    if (request.stop_tokens.empty()) return invalid("grammar: expected a stop token to end the answer with");
+    if (Status valid = check_grammar(request.grammar); !valid) return valid;
+  }
+  return check_sampling(request.sampling, vocab_size);
 }
 
 }  // namespace cortensor::engine

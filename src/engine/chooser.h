@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "base/result.h"
 #include "base/runtime/thread_pool.h"
 #include "engine/forward.h"
+#include "engine/logprobs.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 
@@ -21,7 +24,9 @@ struct ChoiceOrder {
   std::size_t output = 0;
   std::uint32_t position = 0;  // absolute, of the token being chosen
   const Sampling* sampling = nullptr;
-  bool logprob = false;
+  TokensSoFar so_far;
+  Result<std::shared_ptr<const TokenMask>> allowed = nullptr;  // null: all
+  std::optional<std::uint32_t> logprobs = {};
 };
 
 // Outputs whose logits are in memory at a time.
@@ -33,14 +38,20 @@ class Chooser {
   Chooser(Forward& forward, std::size_t threads);
 
   // At most kChoiceRows orders with consecutive outputs; the results live until the next call. An error: a
-  // logit is not finite.
+  // logit is not finite, or no token is allowed.
   std::span<const Result<Choice>> choose(std::span<const ChoiceOrder> orders);
 
  private:
   Forward& forward_;
   ThreadPool pool_;
-  std::vector<Sampler> samplers_;  // one per thread
-  std::vector<float> logits_;      // [kChoiceRows, vocab_size], grown on demand
+  struct Worker {
+    Sampler sampler;
+    LogprobReader logprobs;
+  };
+  Result<Choice> choose_one(const ChoiceOrder& order, std::span<const float> logits, Worker& worker) const;
+
+  std::vector<Worker> workers_;  // one per thread
+  std::vector<float> logits_;    // [kChoiceRows, vocab_size], grown on demand
   std::vector<Result<Choice>> choices_;
 };
 

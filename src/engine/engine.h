@@ -57,18 +57,20 @@ struct SequenceHandle {
 struct Submission {
   GenerationRequest request;
   std::vector<TokenId>
-      given;              // the answer's first tokens, generated elsewhere: checked, digested and continued
-  bool logprobs = false;  // hand the chosen token's log-probability to on_step
+      given;  // the answer's first tokens, generated elsewhere: checked, digested and continued
+  // Hand log-probabilities to on_step: the chosen token's and those of this many tokens, kMaxTopLogprobs at
+  // most.
+  std::optional<std::uint32_t> logprobs = {};
 };
 
 struct Callbacks {
-  // One call per transcript position from 0 on, the given ones included (position < given.size()). logprob:
-  // natural log of the token's probability before temperature and truncation; for people, not part of the
-  // transcript.
-  std::function<void(std::size_t position, const Step& step, std::optional<double> logprob)> on_step;
+  // One call per transcript position from 0 on, the given ones included (position < given.size()). logprobs:
+  // null when not asked for; borrowed.
+  std::function<void(std::size_t position, const Step& step, const Logprobs* logprobs)> on_step;
   std::function<void(FinishReason reason, const Digest& root)> on_finish;
   // conflict: a given token is not the one this request leads to, or goes on past the answer's end;
-  // cancelled: by cancel() or shutdown; internal: a non-finite value arose inside the model.
+  // cancelled: by cancel() or shutdown; unsupported: the grammar leaves no token, or too many ways to go on;
+  // internal: a non-finite value arose inside the model.
   std::function<void(const Error& error)> on_error;
 };
 
@@ -140,8 +142,8 @@ class Engine {
 };
 
 // Refuses what no model could run: an empty prompt, tokens outside the vocabulary, a prompt that fills the
-// context, sampling values out of range, too many or too long stop strings. Any node can ask this before
-// money is held.
+// context, sampling values out of range, too many or too long stop strings, a text that is no grammar. Any
+// node can ask this before money is held.
 Status check_request(const GenerationRequest& request, std::size_t vocab_size, std::size_t context_length);
 
 }  // namespace cortensor::engine

@@ -154,7 +154,11 @@ Bytes GgufWriter::header() const {
 Status GgufWriter::begin(const std::string& path) {
   auto file = OutputFile::create(path);
   if (!file) return file.error();
-  file_.emplace(std::move(*file));
+  return begin(std::move(*file));
+}
+
+Status GgufWriter::begin(OutputFile file) {
+  file_.emplace(std::move(file));
   return file_->write(header());
 }
 

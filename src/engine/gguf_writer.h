@@ -33,6 +33,7 @@ class GgufWriter {
 
   // Starts the file: header, metadata and descriptions. Nothing can be added afterwards.
   Status begin(const std::string& path);
+  Status begin(OutputFile file);
   // More bytes of the current tensor; a piece never reaches over a tensor's end.
   Status write(ByteView piece);
   // All tensors are written: the file takes its name.

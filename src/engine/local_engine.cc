@@ -35,18 +35,27 @@ EngineLoad LocalEngine::load_now() const {
   return load;
 }
 
-StopMatcher LocalEngine::stop_matcher(const GenerationRequest& request) const {
-  return StopMatcher(request, *parts_.tokenizer, static_cast<std::uint32_t>(parts_.info.context_length));
+Result<AnswerRules> LocalEngine::answer_rules(const GenerationRequest& request) {
+  const Tokenizer& tokenizer = *parts_.tokenizer;
+  AnswerRules rules{StopMatcher(request, tokenizer, static_cast<std::uint32_t>(parts_.info.context_length)),
+                    std::nullopt};
+  if (request.grammar.empty()) return rules;
+  std::call_once(trie_made_, [&] { trie_ = std::make_shared<const TokenTrie>(tokenizer); });
+  auto constraint = Constraint::create(request, tokenizer, trie_);
+  if (!constraint) return std::move(constraint).error();
+  rules.constraint = std::move(*constraint);
+  return rules;
 }
 
 Result<SequenceHandle> LocalEngine::submit(Submission submission, Callbacks callbacks) {
   const GenerationRequest& request = submission.request;
   if (Status valid = check_request(request, limits().vocab_size, limits().context_length); !valid)
     return std::move(valid).error();
+  auto rules = answer_rules(request);
+  if (!rules) return std::move(rules).error();
   return admit(Sequence::worst_case_rows(request, limits().context_length), [&](SequenceHandle handle) {
-    StopMatcher stops = stop_matcher(request);
     return Running{Sequence::generation(handle, std::move(submission.request), std::move(submission.given),
-                                        submission.logprobs, limits(), std::move(stops)),
+                                        submission.logprobs, limits(), std::move(*rules)),
                    std::move(callbacks),
                    {}};
   });
@@ -59,10 +68,11 @@ Result<SequenceHandle> LocalEngine::submit_replay(GenerationRequest request, std
     return std::move(valid).error();
   const std::size_t rows = std::min(request.prompt.size() + claimed.size(),
                                     Sequence::worst_case_rows(request, limits().context_length));
+  auto rules = answer_rules(request);
+  if (!rules) return std::move(rules).error();
   return admit(rows, [&](SequenceHandle handle) {
-    StopMatcher stops = stop_matcher(request);
     return Running{
-        Sequence::replay(handle, std::move(request), std::move(claimed), finish, limits(), std::move(stops)),
+        Sequence::replay(handle, std::move(request), std::move(claimed), finish, limits(), std::move(*rules)),
         {},
         std::move(on_result)};
   });
@@ -162,16 +172,21 @@ void LocalEngine::step() {
 void LocalEngine::deliver(std::span<Running* const> members, std::span<const ForwardResult> results) {
   struct Wanted {
     Running* running;
+    std::size_t position;  // in the transcript
     ChoiceOrder order;
   };
   std::vector<Wanted> wanted;
   for (std::size_t i = 0; i < members.size(); ++i) {
     const Sequence& sequence = members[i]->sequence;
-    for (std::size_t k = 0; k < results[i].outputs; ++k)
-      wanted.push_back({members[i],
-                        {results[i].first_output + k,
-                         static_cast<std::uint32_t>(sequence.request().prompt.size() + sequence.steps() + k),
-                         &sequence.request().sampling, sequence.logprobs()}});
+    for (std::size_t k = 0; k < results[i].outputs; ++k) {
+      const std::size_t position = sequence.steps() + k;
+      wanted.push_back(
+          {members[i],
+           position,
+           {results[i].first_output + k,
+            static_cast<std::uint32_t>(sequence.request().prompt.size() + position),
+            &sequence.request().sampling, sequence.so_far(position), nullptr, sequence.logprobs()}});
+    }
   }
   // In groups, so that the logits of a whole replay need not be in memory, nor be computed past its first
   // error.
@@ -180,8 +195,10 @@ void LocalEngine::deliver(std::span<Running* const> members, std::span<const For
     group.clear();
     while (begin < wanted.size() && wanted[begin].running->over) ++begin;
     for (std::size_t i = begin; i < wanted.size() && group.size() < kChoiceRows && !wanted[i].running->over;
-         ++i)
+         ++i) {
       group.push_back(wanted[i].order);
+      group.back().allowed = wanted[i].running->sequence.allowed(wanted[i].position);
+    }
     if (group.empty()) break;
     const std::span<const Result<Choice>> choices = chooser_.choose(group);
     for (std::size_t i = 0; i < choices.size(); ++i) {
@@ -210,7 +227,7 @@ void LocalEngine::take(Running& running, const Choice& choice) {
   }
   if (outcome.error) return abandon(running, *outcome.error);
   if (!sequence.is_replay() && running.callbacks.on_step)
-    running.callbacks.on_step(position, choice.step, choice.logprob);
+    running.callbacks.on_step(position, choice.step, choice.logprobs.get());
   if (!outcome.over()) return;
   release(running);
   if (outcome.result && running.on_result) running.on_result(*outcome.result);

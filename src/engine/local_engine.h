@@ -67,7 +67,7 @@ class LocalEngine final : public Engine {
   // Any thread. `rows`: cache positions to reserve.
   Result<SequenceHandle> admit(std::size_t rows, const std::function<Running(SequenceHandle)>& make);
   ModelLimits limits() const { return {parts_.info.vocab_size, parts_.info.context_length}; }
-  StopMatcher stop_matcher(const GenerationRequest& request) const;
+  Result<AnswerRules> answer_rules(const GenerationRequest& request);
 
   // Engine thread.
   void work();
@@ -81,6 +81,8 @@ class LocalEngine final : public Engine {
   Parts parts_;
   std::string isa_name_;
   Chooser chooser_;
+  std::once_flag trie_made_;
+  std::shared_ptr<const TokenTrie> trie_;          // made for the first grammar
   std::vector<std::unique_ptr<Running>> running_;  // engine thread only
 
   mutable std::mutex mutex_;  // guards everything below

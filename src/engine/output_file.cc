@@ -22,6 +22,10 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
   return OutputFile(path, std::move(temporary), descriptor);
 }
 
+OutputFile OutputFile::onto(int descriptor) {
+  return OutputFile("file " + std::to_string(descriptor), {}, descriptor);
+}
+
 OutputFile::OutputFile(std::string path, std::string temporary, int descriptor)
     : path_(std::move(path)), temporary_(std::move(temporary)), descriptor_(descriptor) {}
 
@@ -47,6 +51,10 @@ Status OutputFile::write(ByteView bytes) {
 
 Status OutputFile::commit() {
   if (descriptor_ < 0) return fail(ErrorKind::internal, path_ + ": already closed");
+  if (temporary_.empty()) {
+    descriptor_ = -1;
+    return ok();
+  }
   if (::fsync(descriptor_) != 0) return give_up("syncing");
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return give_up("renaming");
   if (::close(std::exchange(descriptor_, -1)) != 0)
@@ -61,7 +69,7 @@ Error OutputFile::give_up(std::string_view doing) {
 }
 
 void OutputFile::abandon() {
-  if (descriptor_ < 0) return;
+  if (descriptor_ < 0 || temporary_.empty()) return;
   ::close(std::exchange(descriptor_, -1));
   ::unlink(temporary_.c_str());
 }

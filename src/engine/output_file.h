@@ -13,6 +13,8 @@ namespace cortensor::engine {
 class OutputFile {
  public:
   static Result<OutputFile> create(const std::string& path);
+  // What is written goes to an open file of the caller's, who keeps it: memory, say.
+  static OutputFile onto(int descriptor);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
   ~OutputFile();
@@ -28,7 +30,7 @@ class OutputFile {
   Error give_up(std::string_view doing);  // with errno's reason
 
   std::string path_;
-  std::string temporary_;
+  std::string temporary_;  // empty: the file is the caller's
   int descriptor_ = -1;
 };
 

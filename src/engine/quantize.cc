@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <filesystem>
 #include <span>
 #include <thread>
@@ -20,10 +19,29 @@ namespace {
 // Of the new file, made at once by all workers.
 constexpr std::size_t kBytesAtOnce = 8 << 20;
 
-// Values of the format's general.file_type.
-constexpr std::uint32_t kMostlyQ4_0 = 2;
-constexpr std::uint32_t kMostlyQ8_0 = 7;
 constexpr std::uint32_t kQuantizationVersion = 2;
+
+// A target, the value of the format's general.file_type for it, and what a matrix becomes whose rows are no
+// multiple of 256.
+struct Target {
+  std::string_view name;
+  TensorType type;
+  std::uint32_t file_type;
+  TensorType ragged;
+};
+constexpr Target kTargets[] = {
+    {"s8", TensorType::s8, 0, TensorType::s8},        {"s4", TensorType::s4, 0, TensorType::s4},
+    {"q8_0", TensorType::q8_0, 7, TensorType::q8_0},  {"q6_k", TensorType::q6_k, 18, TensorType::q8_0},
+    {"q5_k", TensorType::q5_k, 16, TensorType::q5_1}, {"q5_1", TensorType::q5_1, 9, TensorType::q5_1},
+    {"q5_0", TensorType::q5_0, 8, TensorType::q5_0},  {"q4_k", TensorType::q4_k, 14, TensorType::q5_0},
+    {"q4_1", TensorType::q4_1, 3, TensorType::q4_1},  {"q4_0", TensorType::q4_0, 2, TensorType::q4_0},
+    {"q3_k", TensorType::q3_k, 11, TensorType::q4_0}, {"q2_k", TensorType::q2_k, 10, TensorType::q4_0}};
+
+const Target* find_target(TensorType type) {
+  const auto* found = std::find_if(std::begin(kTargets), std::end(kTargets),
+                                   [&](const Target& target) { return target.type == type; });
+  return found == std::end(kTargets) ? nullptr : found;
+}
 
 bool replaced(std::string_view key) {
   // The writer has its own alignment.
@@ -31,34 +49,30 @@ bool replaced(std::string_view key) {
          key == kProfileKey;
 }
 
-TensorType type_in_target(const TensorInfo& tensor, TensorType target) {
+bool whole_blocks(const TensorInfo& tensor, TensorType type) {
+  return tensor.cols() % arith::file_block(type).elements == 0;
+}
+
+TensorType type_in_target(const TensorInfo& tensor, const Target& target) {
   if (tensor.rank < 2 || tensor.cols() % arith::kBlock != 0) return tensor.type;
+  const bool whole = whole_blocks(tensor, target.type);
   const bool outer = tensor.name == "token_embd.weight" || tensor.name == "output.weight";
-  if (!outer) return target;
-  return arith::is_segmented(target) ? TensorType::s8 : TensorType::q8_0;
+  if (!outer) return whole ? target.type : target.ragged;
+  if (arith::is_segmented(target.type)) return TensorType::s8;
+  const bool k_type = arith::file_block(target.type).elements == arith::kSuperBlock;
+  return k_type && whole ? TensorType::q6_k : TensorType::q8_0;
 }
 
-void add_target(TensorType target, GgufWriter& writer) {
-  if (arith::is_segmented(target)) return writer.add_string(kProfileKey, kProfile);
-  writer.add_u32("general.file_type", target == TensorType::q8_0 ? kMostlyQ8_0 : kMostlyQ4_0);
+void add_target(const Target& target, GgufWriter& writer) {
+  if (arith::is_segmented(target.type)) return writer.add_string(kProfileKey, kProfile);
+  writer.add_u32("general.file_type", target.file_type);
   writer.add_u32("general.quantization_version", kQuantizationVersion);
-}
-
-template <class Block>
-bool encode_blocks(std::span<const float> weights, std::uint8_t* out) {
-  for (std::size_t i = 0; i < weights.size(); i += arith::kBlock, out += sizeof(Block)) {
-    Block block;
-    if (!arith::quantise_weights(weights.subspan(i).first<arith::kBlock>(), block)) return false;
-    std::memcpy(out, &block, sizeof(Block));
-  }
-  return true;
 }
 
 // A row in the target's type; false if a scale cannot hold it or a weight is not finite.
 bool encode_row(TensorType type, std::span<const float> weights, std::uint8_t* out) {
-  if (arith::is_segmented(type)) return arith::encode_segments(type, weights, out);
-  return type == TensorType::q8_0 ? encode_blocks<arith::BlockQ8>(weights, out)
-                                  : encode_blocks<arith::BlockQ4>(weights, out);
+  return arith::is_segmented(type) ? arith::encode_segments(type, weights, out)
+                                   : arith::quantise_weights(type, weights, out);
 }
 
 // Rows [first, end) of the tensor; `out` takes row_bytes(type, cols) of each.
@@ -99,11 +113,27 @@ Status encode_tensor(const TensorInfo& tensor, TensorType type, ThreadPool& pool
 
 }  // namespace
 
+const std::vector<std::string>& quantize_targets() {
+  static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> names;
+    for (const Target& target : kTargets) names.emplace_back(target.name);
+    return names;
+  }();
+  return kNames;
+}
+
+std::optional<TensorType> quantize_target(std::string_view name) {
+  for (const Target& target : kTargets)
+    if (target.name == name) return target.type;
+  return std::nullopt;
+}
+
 Result<QuantizeReport> quantize_file(const std::string& in, const std::string& out, TensorType target,
-                                     const Progress& progress) {
+                                     const Progress& progress, std::size_t threads) {
+  const Target* const chosen = find_target(target);
+  if (chosen == nullptr)
+    return fail(ErrorKind::invalid_input, "quantize: expected a quantised type as the target");
   const bool native = arith::is_segmented(target);
-  if (!native && !arith::is_quantised(target))
-    return fail(ErrorKind::invalid_input, "quantize: expected q8_0, q4_0, s8 or s4 as the target");
   std::error_code ignored;
   if (std::filesystem::equivalent(in, out, ignored))
     return fail(ErrorKind::invalid_input, out + ": is the input file itself");
@@ -114,7 +144,7 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
   GgufWriter writer;
   for (const auto& [key, value] : file.metadata())
     if (!replaced(key)) writer.add_value(key, value);
-  add_target(target, writer);
+  add_target(*chosen, writer);
   QuantizeReport report;
   std::uint64_t total = 0;
   for (const TensorInfo& tensor : file.tensors()) {
@@ -122,16 +152,17 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
     if (arith::is_segmented(tensor.type) || (!native && arith::is_quantised(tensor.type)))
       return fail(ErrorKind::invalid_input,
                   in + ": tensor " + std::string(tensor.name) + " is quantised already");
-    writer.add_tensor(tensor.name, std::span(tensor.dims).first(tensor.rank), type_in_target(tensor, target));
+    writer.add_tensor(tensor.name, std::span(tensor.dims).first(tensor.rank),
+                      type_in_target(tensor, *chosen));
     total += tensor.data.size();
   }
   if (auto status = writer.begin(out); !status) return status.error();
 
   report.bytes_in = file.bytes().size();
   std::uint64_t done = 0;
-  ThreadPool pool(std::max(1u, std::thread::hardware_concurrency()));
+  ThreadPool pool(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency()));
   for (const TensorInfo& tensor : file.tensors()) {
-    const TensorType type = type_in_target(tensor, target);
+    const TensorType type = type_in_target(tensor, *chosen);
     if (type == tensor.type) {
       if (auto status = check_weights(tensor); !status) return std::move(status).error_context(in);
       if (auto status = writer.write(tensor.data); !status) return status.error();
@@ -147,6 +178,8 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
     });
     if (!encoded) return Status(encoded).error_context(in);
     ++report.tensors_quantized;
+    if (!whole_blocks(tensor, target))
+      report.other_types.push_back(std::string(tensor.name) + ": " + std::string(find_target(type)->name));
   }
   if (auto status = writer.finish(); !status) return status.error();
   report.bytes_out = writer.file_size();

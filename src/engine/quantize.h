@@ -1,10 +1,12 @@
-// Makes a smaller model file from a larger one: 8 or 4 bits a weight from F32, F16 or BF16, in the blocks
-// that other tools know or in the native profile. The same input gives the same file everywhere.   Spec: A16,
-// A17, model-file.md
+// Makes a smaller model file from a larger one: any quantised type from F32, F16 or BF16. The same input
+// gives the same file everywhere, on any number of threads.   Spec: A16, A17, model-file.md
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/gguf_file.h"
@@ -17,13 +19,20 @@ struct QuantizeReport {
   std::uint32_t tensors_quantized = 0;
   std::uint32_t tensors_copied = 0;
   bool from_quantised = false;  // some weights had been rounded before
+  // Matrices whose rows are no whole blocks of the target, and what they became: "blk.0.ffn_down.weight:
+  // q5_0".
+  std::vector<std::string> other_types;
 };
 
-// Writes `out` from `in`; target is q8_0, q4_0, s8 or s4. Matrices are quantised when their rows are a
-// multiple of 32, everything else is kept as it is; with a target of 4 bits the embedding and the output
-// matrix get 8, which costs little and keeps most of the quality. invalid_input when `in` is quantised
-// already; for a native target, only when that is native too. On any error there is no new file.
+// The targets by name: the native profile, then from the largest.
+const std::vector<std::string>& quantize_targets();
+std::optional<TensorType> quantize_target(std::string_view name);
+
+// Writes `out` from `in`. Matrices are quantised when their rows are a multiple of 32, everything else is
+// kept as it is; model-file.md, M3 says which type each gets. threads 0: one for each processor.
+// invalid_input when `in` is quantised already; for a native target, only when that is native too. On any
+// error there is no new file.
 Result<QuantizeReport> quantize_file(const std::string& in, const std::string& out, TensorType target,
-                                     const Progress& progress = {});
+                                     const Progress& progress = {}, std::size_t threads = 0);
 
 }  // namespace cortensor::engine

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <string>
 
-#include "arith/exp.h"
+#include "arith/bits.h"
 #include "arith/philox.h"
+#include "engine/exp_row.h"
 
 namespace cortensor::engine {
 namespace {
@@ -44,31 +46,17 @@ Largest find_largest(std::span<const float> logits) {
   return largest;
 }
 
-inline void exp_of_quotients(const float* distances, float temperature, std::size_t count, float* out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const float scaled = distances[i] / temperature;
-    out[i] = arith::exp(scaled);
-  }
-}
-
-#if defined(__x86_64__)
-// The same code where fma is an instruction and not a call; the bits are those of any correct fma.
-__attribute__((target("fma"))) void exp_of_quotients_fma(const float* distances, float temperature,
-                                                         std::size_t count, float* out) {
-  exp_of_quotients(distances, temperature, count, out);
-}
-#endif
-
-void weigh(const float* distances, float temperature, std::size_t count, float* out) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("fma")) return exp_of_quotients_fma(distances, temperature, count, out);
-#endif
-  exp_of_quotients(distances, temperature, count, out);
+std::optional<TokenId> best_allowed(std::span<const float> logits, const TokenMask& allowed) {
+  std::optional<TokenId> best;
+  allowed.each([&](TokenId token) {
+    if (!best || logits[token] > logits[*best]) best = token;
+  });
+  return best;
 }
 
 }  // namespace
 
-Status check_sampling(const Sampling& sampling) {
+Status check_sampling(const Sampling& sampling, std::size_t vocab_size) {
   const auto refuse = [](std::string_view name, std::string_view range, float found) {
     return fail(ErrorKind::invalid_input,
                 std::string(name) + ": expected " + std::string(range) + ", found " + std::to_string(found));
@@ -80,16 +68,46 @@ Status check_sampling(const Sampling& sampling) {
     return refuse("top_p", "a number above 0, at most 1", sampling.top_p);
   if (!(sampling.min_p >= 0.0f && sampling.min_p < 1.0f))
     return refuse("min_p", "a number from 0, below 1", sampling.min_p);
+  if (!(sampling.repetition_penalty > 0.0f && sampling.repetition_penalty <= kMaxRepetitionPenalty))
+    return refuse("repetition_penalty", "a number above 0 and at most 10", sampling.repetition_penalty);
+  if (!(std::abs(sampling.presence_penalty) <= kMaxPenalty))
+    return refuse("presence_penalty", "a number from -2 to 2", sampling.presence_penalty);
+  if (!(std::abs(sampling.frequency_penalty) <= kMaxPenalty))
+    return refuse("frequency_penalty", "a number from -2 to 2", sampling.frequency_penalty);
+  if (sampling.logit_bias.size() > kMaxLogitBiases)
+    return fail(ErrorKind::invalid_input,
+                "logit_bias: expected at most " + std::to_string(kMaxLogitBiases) + " tokens");
+  for (std::size_t i = 0; i < sampling.logit_bias.size(); ++i) {
+    const LogitBias& one = sampling.logit_bias[i];
+    if (!(std::abs(one.bias) <= kMaxLogitBias))
+      return refuse("logit_bias", "numbers from -100 to 100", one.bias);
+    if (i > 0 && one.token <= sampling.logit_bias[i - 1].token)
+      return fail(ErrorKind::invalid_input, "logit_bias: expected rising tokens");
+    if (one.token >= vocab_size)
+      return fail(ErrorKind::invalid_input, "logit_bias: token " + std::to_string(one.token) +
+                                                " is outside the vocabulary of " +
+                                                std::to_string(vocab_size));
+  }
   return ok();
 }
 
-Result<TokenId> Sampler::sample(std::span<const float> logits, const Sampling& sampling,
-                                std::uint32_t position) {
-  if (logits.empty()) return fail(ErrorKind::internal, "sampling: no logits");
-  const Largest largest = find_largest(logits);
+Result<TokenId> Sampler::sample(std::span<const float> raw, const Sampling& sampling, std::uint32_t position,
+                                const TokensSoFar& so_far, const TokenMask* allowed) {
+  if (raw.empty()) return fail(ErrorKind::internal, "sampling: no logits");
+  const std::span<const float> logits = adjuster_.adjust(raw, sampling, so_far);
+  Largest largest = find_largest(logits);
   if (!largest.finite) return fail(ErrorKind::internal, "sampling: a logit is not finite");
+  if (allowed != nullptr) {
+    const std::optional<TokenId> best = best_allowed(logits, *allowed);
+    if (!best)
+      return fail(ErrorKind::unsupported, "grammar: no token of the vocabulary can continue this answer");
+    largest = {logits[*best], *best};
+  }
   if (sampling.temperature == 0.0f) return largest.token;
-  gather(logits, largest.logit, sampling.temperature);
+  if (allowed != nullptr)
+    gather(logits, largest.logit, sampling.temperature, *allowed);
+  else
+    gather(logits, largest.logit, sampling.temperature);
   order(sampling.top_k);
   return choose(sampling, arith::uniform_at(sampling.seed, position));
 }
@@ -105,6 +123,16 @@ void Sampler::gather(std::span<const float> logits, float largest, float tempera
     count += distance >= farthest ? 1 : 0;
   }
   candidates_.resize(count);
+}
+
+void Sampler::gather(std::span<const float> logits, float largest, float temperature,
+                     const TokenMask& allowed) {
+  const float farthest = -kReach * temperature;
+  candidates_.clear();
+  allowed.each([&](TokenId token) {
+    const float distance = logits[token] - largest;
+    if (distance >= farthest) candidates_.push_back({rank_of(logits[token]), token, distance});
+  });
 }
 
 // By falling logit, equal ones by rising id; with top_k, only the first of them.
@@ -137,7 +165,7 @@ TokenId Sampler::choose(const Sampling& sampling, float u) {
   distances_.resize(count);
   weights_.resize(count);
   for (std::size_t i = 0; i < count; ++i) distances_[i] = candidates_[i].distance;
-  weigh(distances_.data(), sampling.temperature, count, weights_.data());
+  exp_of_quotients(distances_, sampling.temperature, weights_);
 
   std::span<const float> kept(weights_);
   const auto sum_of_kept = [&kept] {

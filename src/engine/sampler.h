@@ -8,18 +8,22 @@
 
 #include "base/generation.h"
 #include "base/result.h"
+#include "engine/logit_adjuster.h"
+#include "engine/token_trie.h"
 
 namespace cortensor::engine {
 
 // invalid_input when a field is outside its range.
-Status check_sampling(const Sampling& sampling);
+Status check_sampling(const Sampling& sampling, std::size_t vocab_size);
 
 // Holds only scratch memory: the answer depends on the arguments alone. One thread at a time.
 class Sampler {
  public:
-  // logits: [vocabulary]. position: absolute position of the token being chosen. `sampling` has been checked.
-  // An error when a logit is not finite or there are none.
-  Result<TokenId> sample(std::span<const float> logits, const Sampling& sampling, std::uint32_t position);
+  // logits: [vocabulary]. position: absolute position of the token being chosen. `sampling` has been checked,
+  // also against the vocabulary. allowed: of that size; none allows all. An error when a logit is not finite,
+  // there are none or none is allowed.
+  Result<TokenId> sample(std::span<const float> logits, const Sampling& sampling, std::uint32_t position,
+                         const TokensSoFar& so_far = {}, const TokenMask* allowed = nullptr);
 
  private:
   struct Candidate {
@@ -28,9 +32,11 @@ class Sampler {
     float distance;  // logit less the largest
   };
   void gather(std::span<const float> logits, float largest, float temperature);
+  void gather(std::span<const float> logits, float largest, float temperature, const TokenMask& allowed);
   void order(std::size_t top_k);
   TokenId choose(const Sampling& sampling, float u);
 
+  LogitAdjuster adjuster_;
   std::vector<Candidate> candidates_;
   std::vector<Candidate> scratch_;
   std::vector<float> distances_;

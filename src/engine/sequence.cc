@@ -27,16 +27,17 @@ Error given_error(std::size_t position, const std::string& expected, const std::
 }  // namespace
 
 Sequence::Sequence(SequenceHandle handle, GenerationRequest request, const ModelLimits& limits,
-                   StopMatcher stops)
+                   AnswerRules rules)
     : handle_(handle),
       request_(std::move(request)),
       limits_(limits),
-      stops_(std::move(stops)),
+      rules_(std::move(rules)),
       tokens_(request_.prompt) {}
 
 Sequence Sequence::generation(SequenceHandle handle, GenerationRequest request, std::vector<TokenId> given,
-                              bool logprobs, const ModelLimits& limits, StopMatcher stops) {
-  Sequence sequence(handle, std::move(request), limits, std::move(stops));
+                              std::optional<std::uint32_t> logprobs, const ModelLimits& limits,
+                              AnswerRules rules) {
+  Sequence sequence(handle, std::move(request), limits, std::move(rules));
   sequence.logprobs_ = logprobs;
   sequence.given_ = std::move(given);
   for (const TokenId token : sequence.given_)
@@ -45,8 +46,8 @@ Sequence Sequence::generation(SequenceHandle handle, GenerationRequest request, 
 }
 
 Sequence Sequence::replay(SequenceHandle handle, GenerationRequest request, std::vector<Step> claimed,
-                          FinishReason finish, const ModelLimits& limits, StopMatcher stops) {
-  Sequence sequence(handle, std::move(request), limits, std::move(stops));
+                          FinishReason finish, const ModelLimits& limits, AnswerRules rules) {
+  Sequence sequence(handle, std::move(request), limits, std::move(rules));
   sequence.claimed_ = std::move(claimed);
   sequence.claimed_finish_ = finish;
   // The last claimed token is chosen by the row before it; its own row chooses nothing that was claimed.
@@ -75,6 +76,20 @@ ForwardRows Sequence::next_rows(std::size_t count) {
   return rows;
 }
 
+TokensSoFar Sequence::so_far(std::size_t position) const {
+  const std::span<const TokenId> tokens(tokens_);
+  const std::size_t prompt = request_.prompt.size();
+  return {tokens.first(prompt), tokens.subspan(prompt, position)};
+}
+
+Result<std::shared_ptr<const TokenMask>> Sequence::allowed(std::size_t position) {
+  if (!rules_.constraint) return std::shared_ptr<const TokenMask>();
+  Constraint& constraint = *rules_.constraint;
+  const std::span<const TokenId> answer = so_far(position).answer;
+  while (constraint.fed() < position) constraint.feed(answer[constraint.fed()]);
+  return constraint.allowed();
+}
+
 Sequence::Outcome Sequence::take(const Choice& choice) {
   const std::size_t position = steps();
   if (is_replay()) return check_claim(position, choice.step);
@@ -84,7 +99,7 @@ Sequence::Outcome Sequence::take(const Choice& choice) {
     return outcome;
   }
   transcript_.add(choice.step);
-  outcome.finished = stops_.feed(choice.step.token);
+  outcome.finished = rules_.stops.feed(choice.step.token);
   if (outcome.finished && position + 1 < given_.size()) {
     outcome.finished.reset();
     outcome.error = given_error(position + 1, "the end", name(given_[position + 1]));
@@ -110,7 +125,7 @@ Sequence::Outcome Sequence::check_claim(std::size_t position, const Step& honest
   transcript_.add(honest);
 
   const bool last = position + 1 == claimed_.size();
-  const std::optional<FinishReason> end = stops_.feed(honest.token);
+  const std::optional<FinishReason> end = rules_.stops.feed(honest.token);
   if (end && !last)
     return end_with(ReplayFinding::past_end, position + 1, "the end", name(claimed_[position + 1].token));
   if (!end && last) return end_with(ReplayFinding::no_end, position + 1, "another token", "the end");

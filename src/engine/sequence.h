@@ -6,13 +6,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/generation.h"
+#include "engine/constraint.h"
 #include "engine/engine.h"
 #include "engine/forward.h"
 #include "engine/kv_pages.h"
+#include "engine/logit_adjuster.h"
 #include "engine/text_stream.h"
 #include "engine/transcript.h"
 
@@ -21,7 +24,7 @@ namespace cortensor::engine {
 // What the model makes of one row: the token that its state chooses for the next position.
 struct Choice {
   Step step;
-  std::optional<double> logprob;
+  std::shared_ptr<const Logprobs> logprobs;  // null: not asked for
 };
 
 struct ModelLimits {
@@ -29,19 +32,26 @@ struct ModelLimits {
   std::size_t context_length = 0;
 };
 
+// Where the answer ends, and what may be in it.
+struct AnswerRules {
+  StopMatcher stops;
+  std::optional<Constraint> constraint;  // none: the request has no grammar
+};
+
 // Engine thread only.
 class Sequence {
  public:
   // Continues `given` (perhaps empty) until the answer ends. The request has passed check_request.
   static Sequence generation(SequenceHandle handle, GenerationRequest request, std::vector<TokenId> given,
-                             bool logprobs, const ModelLimits& limits, StopMatcher stops);
+                             std::optional<std::uint32_t> logprobs, const ModelLimits& limits,
+                             AnswerRules rules);
   // Checks `claimed` position by position.
   static Sequence replay(SequenceHandle handle, GenerationRequest request, std::vector<Step> claimed,
-                         FinishReason finish, const ModelLimits& limits, StopMatcher stops);
+                         FinishReason finish, const ModelLimits& limits, AnswerRules rules);
 
   SequenceHandle handle() const { return handle_; }
   const GenerationRequest& request() const { return request_; }
-  bool logprobs() const { return logprobs_; }
+  std::optional<std::uint32_t> logprobs() const { return logprobs_; }
   bool is_replay() const { return claimed_finish_.has_value(); }
 
   // Cache positions it may ever fill.
@@ -63,6 +73,10 @@ class Sequence {
   // To be called for each row that chooses, in order, until the outcome is over().
   Outcome take(const Choice& choice);
 
+  // The tokens before the one that transcript position `position` chooses. Borrowed until the next take().
+  TokensSoFar so_far(std::size_t position) const;
+  // The tokens that the grammar allows there; null: no grammar. To be asked for at rising positions.
+  Result<std::shared_ptr<const TokenMask>> allowed(std::size_t position);
   std::size_t steps() const { return transcript_.size(); }  // transcript positions taken so far
   Digest root() const { return transcript_.root(); }
   // Whether the token of that transcript position was handed in.
@@ -71,7 +85,7 @@ class Sequence {
   std::vector<PageId> pages;
 
  private:
-  Sequence(SequenceHandle handle, GenerationRequest request, const ModelLimits& limits, StopMatcher stops);
+  Sequence(SequenceHandle handle, GenerationRequest request, const ModelLimits& limits, AnswerRules rules);
   // Appends a token whose row shall be computed, unless no honest answer could contain it: known tokens are
   // not trusted, and whatever is wrong with them is found at a row before.
   bool feed(TokenId token);
@@ -80,8 +94,8 @@ class Sequence {
   SequenceHandle handle_;
   GenerationRequest request_;
   ModelLimits limits_;
-  StopMatcher stops_;
-  bool logprobs_ = false;
+  AnswerRules rules_;
+  std::optional<std::uint32_t> logprobs_;
   std::vector<TokenId> given_;                  // generation only: known answer tokens, to be checked
   std::vector<Step> claimed_;                   // replay only
   std::optional<FinishReason> claimed_finish_;  // replay only

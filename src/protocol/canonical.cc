@@ -25,11 +25,20 @@ void put(ByteWriter& writer, const GenerationRequest& request) {
   writer.number(request.sampling.min_p);
   writer.number(request.sampling.top_k);
   writer.number(request.sampling.seed);
+  writer.number(request.sampling.repetition_penalty);
+  writer.number(request.sampling.presence_penalty);
+  writer.number(request.sampling.frequency_penalty);
+  put_count(writer, request.sampling.logit_bias);
+  for (const LogitBias& one : request.sampling.logit_bias) {
+    writer.number(one.token);
+    writer.number(one.bias);
+  }
   writer.number(request.max_tokens);
   put_count(writer, request.stop_tokens);
   for (const TokenId token : request.stop_tokens) writer.number(token);
   put_count(writer, request.stop_strings);
   for (const std::string& text : request.stop_strings) writer.text(text);
+  writer.text(request.grammar);
 }
 
 void put(ByteWriter& writer, const ModelManifest& model) {

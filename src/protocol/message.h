@@ -60,7 +60,7 @@ struct Steps {
   AttemptId attempt;
   std::uint32_t first = 0;
   std::vector<Step> steps;
-  std::vector<float> logprobs;  // one per step, or empty when not asked for
+  std::vector<Logprobs> logprobs;  // one per step, all with as many tokens, or empty when not asked for
   friend bool operator==(const Steps&, const Steps&) = default;
 };
 
@@ -113,6 +113,7 @@ struct Assign {
   GenerationRequest request;
   std::vector<TokenId> given;
   bool want_logprobs = false;
+  std::uint32_t top_logprobs = 0;  // tokens beside the chosen one
   friend bool operator==(const Assign&, const Assign&) = default;
 };
 

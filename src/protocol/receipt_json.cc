@@ -22,15 +22,23 @@ std::string_view to_string(Method method) {
 }
 
 Json json_of(const GenerationRequest& request) {
+  Json biases = Json::array();
+  for (const LogitBias& one : request.sampling.logit_bias)
+    biases.push_back({{"token", one.token}, {"bias", one.bias}});
   return {{"prompt", request.prompt},
           {"temperature", request.sampling.temperature},
           {"top_p", request.sampling.top_p},
           {"min_p", request.sampling.min_p},
           {"top_k", request.sampling.top_k},
           {"seed", request.sampling.seed},
+          {"repetition_penalty", request.sampling.repetition_penalty},
+          {"presence_penalty", request.sampling.presence_penalty},
+          {"frequency_penalty", request.sampling.frequency_penalty},
+          {"logit_bias", std::move(biases)},
           {"max_tokens", request.max_tokens},
           {"stop_tokens", request.stop_tokens},
-          {"stop_strings", request.stop_strings}};
+          {"stop_strings", request.stop_strings},
+          {"grammar", request.grammar}};
 }
 
 Json json_of(const ModelManifest& model) {
@@ -248,9 +256,22 @@ GenerationRequest request_from(Fields fields) {
   request.sampling.min_p = fields.number("min_p");
   request.sampling.top_k = fields.integer<std::uint32_t>("top_k", 0, 0xffffffffu);
   request.sampling.seed = fields.integer<std::uint64_t>("seed", 0, ~std::uint64_t{0});
+  request.sampling.repetition_penalty = fields.number("repetition_penalty");
+  request.sampling.presence_penalty = fields.number("presence_penalty");
+  request.sampling.frequency_penalty = fields.number("frequency_penalty");
+  const Json& biases = fields.array("logit_bias", kMaxLogitBiases);
+  for (std::size_t i = 0; i < biases.size(); ++i) {
+    Fields item = fields.element("logit_bias", biases[i], i);
+    LogitBias one;
+    one.token = item.integer<TokenId>("token", 0, 0xffffffffu);
+    one.bias = item.number("bias");
+    item.done();
+    request.sampling.logit_bias.push_back(one);
+  }
   request.max_tokens = fields.integer<std::uint32_t>("max_tokens", 1, kMaxAnswerTokens);
   request.stop_tokens = fields.tokens("stop_tokens", kMaxStopTokens);
   request.stop_strings = fields.texts("stop_strings", kMaxStopStrings, kMaxStopStringBytes);
+  request.grammar = fields.text("grammar", kMaxGrammarBytes);
   fields.done();
   return request;
 }

@@ -42,7 +42,7 @@ Result<protocol::ModelOffer> measure_offer(engine::Engine& engine, std::string i
   std::size_t steps = 0;
   std::promise<Status> finished;
   engine::Callbacks callbacks;
-  callbacks.on_step = [&](std::size_t, const Step&, std::optional<double>) {
+  callbacks.on_step = [&](std::size_t, const Step&, const Logprobs*) {
     last = Clock::now();
     if (steps++ == 0) first = last;
   };

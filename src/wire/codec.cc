@@ -55,9 +55,18 @@ void put(const GenerationRequest& from, v1::GenerationRequest& to) {
   sampling.set_min_p(from.sampling.min_p);
   sampling.set_top_k(from.sampling.top_k);
   sampling.set_seed(from.sampling.seed);
+  sampling.set_repetition_penalty(from.sampling.repetition_penalty);
+  sampling.set_presence_penalty(from.sampling.presence_penalty);
+  sampling.set_frequency_penalty(from.sampling.frequency_penalty);
+  for (const LogitBias& one : from.sampling.logit_bias) {
+    v1::LogitBias& bias = *sampling.add_logit_bias();
+    bias.set_token(one.token);
+    bias.set_bias(one.bias);
+  }
   to.set_max_tokens(from.max_tokens);
   to.mutable_stop_tokens()->Assign(from.stop_tokens.begin(), from.stop_tokens.end());
   for (const std::string& text : from.stop_strings) to.add_stop_strings(text);
+  to.set_grammar(from.grammar);
 }
 
 void put(std::span<const Step> from, v1::Transcript& to) {
@@ -115,7 +124,13 @@ struct NodeEncoder {
     to.set_attempt(from.attempt.value);
     to.set_first(from.first);
     put(from.steps, *to.mutable_steps());
-    to.mutable_logprobs()->Assign(from.logprobs.begin(), from.logprobs.end());
+    for (const Logprobs& one : from.logprobs) {
+      to.add_logprobs(one.chosen);
+      for (const TokenLogprob& top : one.top) {
+        to.add_top_tokens(top.token);
+        to.add_top_logprobs(top.logprob);
+      }
+    }
   }
   void operator()(const Submission& from) const {
     put(from.commitment, *frame.mutable_submission()->mutable_commitment());
@@ -154,6 +169,7 @@ struct RouterEncoder {
     put(from.request, *to.mutable_request());
     to.mutable_given()->Assign(from.given.begin(), from.given.end());
     to.set_want_logprobs(from.want_logprobs);
+    to.set_top_logprobs(from.top_logprobs);
   }
   void operator()(const Cancel& from) const { frame.mutable_cancel()->set_attempt(from.attempt.value); }
   void operator()(const Check& from) const {
@@ -249,17 +265,39 @@ ModelManifest take(Taker& in, const std::string& at, const v1::ModelManifest& fr
   return to;
 }
 
+Sampling take(Taker& in, const std::string& at, const v1::Sampling& from) {
+  Sampling to{from.temperature(),
+              from.top_p(),
+              from.min_p(),
+              from.top_k(),
+              from.seed(),
+              from.repetition_penalty(),
+              from.presence_penalty(),
+              from.frequency_penalty(),
+              {}};
+  in.require(std::isfinite(to.temperature) && to.temperature >= 0, at + ".temperature",
+             "a finite number, not negative");
+  in.require(to.top_p > 0 && to.top_p <= 1, at + ".top_p", "above 0, at most 1");
+  in.require(to.min_p >= 0 && to.min_p < 1, at + ".min_p", "from 0, below 1");
+  in.require(to.repetition_penalty > 0 && to.repetition_penalty <= kMaxRepetitionPenalty,
+             at + ".repetition_penalty", "above 0, at most 10");
+  in.require(std::abs(to.presence_penalty) <= kMaxPenalty, at + ".presence_penalty", "-2 to 2");
+  in.require(std::abs(to.frequency_penalty) <= kMaxPenalty, at + ".frequency_penalty", "-2 to 2");
+  in.in_range(at + ".logit_bias", static_cast<std::size_t>(from.logit_bias_size()), 0, kMaxLogitBiases, "");
+  if (in.failed()) return to;
+  for (const v1::LogitBias& one : from.logit_bias()) {
+    in.require(to.logit_bias.empty() || one.token() > to.logit_bias.back().token, at + ".logit_bias",
+               "rising tokens");
+    in.require(std::abs(one.bias()) <= kMaxLogitBias, at + ".logit_bias", "-100 to 100");
+    to.logit_bias.push_back({one.token(), one.bias()});
+  }
+  return to;
+}
+
 GenerationRequest take(Taker& in, const std::string& at, const v1::GenerationRequest& from) {
   GenerationRequest to;
   to.prompt = in.tokens(at + ".prompt", from.prompt(), 1, kMaxPromptTokens);
-  const v1::Sampling& sampling = from.sampling();
-  to.sampling = {sampling.temperature(), sampling.top_p(), sampling.min_p(), sampling.top_k(),
-                 sampling.seed()};
-  const Sampling& s = to.sampling;
-  in.require(std::isfinite(s.temperature) && s.temperature >= 0, at + ".sampling.temperature",
-             "a finite number, not negative");
-  in.require(s.top_p > 0 && s.top_p <= 1, at + ".sampling.top_p", "above 0, at most 1");
-  in.require(s.min_p >= 0 && s.min_p < 1, at + ".sampling.min_p", "from 0, below 1");
+  to.sampling = take(in, at + ".sampling", from.sampling());
   to.max_tokens = from.max_tokens();
   in.in_range(at + ".max_tokens", to.max_tokens, 1, kMaxAnswerTokens, "");
   to.stop_tokens = in.tokens(at + ".stop_tokens", from.stop_tokens(), 0, kMaxStopTokens);
@@ -267,6 +305,7 @@ GenerationRequest take(Taker& in, const std::string& at, const v1::GenerationReq
               "");
   for (int i = 0; i < from.stop_strings_size() && !in.failed(); ++i)
     to.stop_strings.push_back(in.text(at + ".stop_strings", from.stop_strings(i), 1, kMaxStopStringBytes));
+  to.grammar = in.text(at + ".grammar", from.grammar(), 0, kMaxGrammarBytes);
   return to;
 }
 
@@ -341,6 +380,23 @@ Hello take(Taker& in, const v1::Hello& from) {
   return to;
 }
 
+void take_logprobs(Taker& in, const v1::Steps& from, std::vector<Logprobs>& to) {
+  const int count = from.logprobs_size(), top = from.top_tokens_size();
+  const int each = count == 0 ? 0 : top / count;
+  in.in_range("steps.top_tokens", static_cast<std::size_t>(each), 0, kMaxTopLogprobs, " for each step");
+  if (each * count != top || from.top_logprobs_size() != top)
+    in.refuse("steps.top_tokens", "as many for each step, each with a log-probability", std::to_string(top));
+  if (in.failed()) return;
+  for (int i = 0; i < count; ++i) {
+    Logprobs& one = to.emplace_back(Logprobs{from.logprobs(i), {}});
+    in.require(std::isfinite(one.chosen), "steps.logprobs", "finite numbers");
+    for (int k = i * each; k < (i + 1) * each; ++k) {
+      one.top.push_back({from.top_tokens(k), from.top_logprobs(k)});
+      in.require(std::isfinite(from.top_logprobs(k)), "steps.top_logprobs", "finite numbers");
+    }
+  }
+}
+
 Steps take(Taker& in, const v1::Steps& from) {
   Steps to;
   to.attempt = AttemptId(in.name("steps.attempt", from.attempt()));
@@ -352,8 +408,7 @@ Steps take(Taker& in, const v1::Steps& from) {
     in.refuse("steps.logprobs", "none or " + std::to_string(to.steps.size()), std::to_string(count));
   if (in.failed()) return to;
   in.in_range("steps.first + steps", to.first + to.steps.size(), 1, kMaxAnswerTokens, "");
-  to.logprobs.assign(from.logprobs().begin(), from.logprobs().end());
-  for (const float value : to.logprobs) in.require(std::isfinite(value), "steps.logprobs", "finite numbers");
+  take_logprobs(in, from, to.logprobs);
   return to;
 }
 
@@ -394,6 +449,8 @@ Assign take(Taker& in, const v1::Assign& from) {
   to.request = take(in, "assign.request", from.request());
   to.given = in.tokens("assign.given", from.given(), 0, kMaxAnswerTokens);
   to.want_logprobs = from.want_logprobs();
+  to.top_logprobs = from.top_logprobs();
+  in.in_range("assign.top_logprobs", to.top_logprobs, 0, kMaxTopLogprobs, "");
   return to;
 }
 

@@ -20,12 +20,26 @@ namespace {
 
 using test::RandomModel;
 
-constexpr TensorType kTypes[] = {TensorType::f32, TensorType::f16, TensorType::bf16, TensorType::q8_0,
-                                 TensorType::q4_0, TensorType::s8, TensorType::s4};
+constexpr TensorType kTypes[] = {TensorType::f32,  TensorType::f16,  TensorType::bf16, TensorType::q8_0,
+                                 TensorType::q4_0, TensorType::q4_1, TensorType::q5_0, TensorType::q5_1,
+                                 TensorType::q2_k, TensorType::q3_k, TensorType::q4_k, TensorType::q5_k,
+                                 TensorType::q6_k, TensorType::s8,   TensorType::s4};
 constexpr const char* kIsas[] = {"scalar", "avx2", "avx512", "amx"};
 
 // Head dimensions below, at and above a block; inner dimensions above a segment; grouped and single heads.
 std::vector<RandomModel> shapes(TensorType type) {
+  if (arith::file_block(type).elements == arith::kSuperBlock)  // rows of whole blocks
+    return {
+        {.type = type, .dim = 256, .layers = 1, .heads = 8, .kv_heads = 4, .head_dim = 32, .ffn_dim = 256},
+        {.type = type,
+         .dim = 768,
+         .layers = 1,
+         .heads = 4,
+         .kv_heads = 2,
+         .head_dim = 64,
+         .ffn_dim = 1280,
+         .tied = false},
+        {.type = type, .dim = 256, .layers = 1, .heads = 4, .kv_heads = 2, .head_dim = 64, .ffn_dim = 512}};
   return {
       {.type = type, .dim = 64, .heads = 8, .kv_heads = 4, .head_dim = 8, .ffn_dim = 96},
       {.type = type,

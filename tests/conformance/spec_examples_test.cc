@@ -21,6 +21,7 @@
 #include "arith/weight_quantiser.h"
 #include "base/bytes.h"
 #include "base/hex.h"
+#include "crypto/sha256.h"
 #include "engine/transcript.h"
 
 namespace cortensor {
@@ -203,9 +204,20 @@ void forward_pass(std::vector<std::string>& lines) {
 
 void choices(std::vector<std::string>& lines) {
   lines.push_back(text("A14: seed=42 P=7 -> u=%a", static_cast<double>(arith::uniform_at(42, 7))));
+  const float before[] = {2.0f, -1.0f, 0.5f};
+  const std::uint32_t prompt[] = {1}, answer[] = {0, 0};
+  const arith::Bias bias[] = {{2, -1.5f}};
+  const auto after = arith::adjusted(before, {1.25f, 0.5f, 0.25f, bias}, prompt, answer);
+  lines.push_back(
+      text("A14: logits=(2, -1, 0x1p-1) prompt=(1) answer=(0, 0) r=0x1.4p+0 p=0x1p-1 f=0x1p-2 bias 2: "
+           "-0x1.8p+0 -> (%a, %a, %a)",
+           static_cast<double>(after[0]), static_cast<double>(after[1]), static_cast<double>(after[2])));
   const float logits[] = {1.0f, 2.0f, 2.0f, 0.5f};
   lines.push_back(text("A14: logits=(1, 2, 2, 0x1p-1) T=0x1p-1 top_p=0x1.cp-1 u=0x1.8p-1 -> token %u",
                        arith::sample(logits, {.temperature = 0.5f, .top_p = 0.875f}, 0.75f)));
+  lines.push_back(
+      text("A14: logits=(1, 2, 2, 0x1p-1) -> logprob_0=%a",
+           static_cast<double>(arith::log_probability(logits[0], 2.0f, arith::weight_of_all(logits, 2.0f)))));
 
   const float state[] = {1.0f, -2.0f};
   const Digest digest = engine::position_digest(state, 7);
@@ -221,6 +233,16 @@ void choices(std::vector<std::string>& lines) {
   lines.push_back(text("A16: Q4_0 of (0x1p+0, -0x1p+1, 0x1p-1, 0, ...) -> d=0x%04x nibbles=(%d, %d, %d, %d)",
                        block.scale, arith::weight_of(block, 0) + 8, arith::weight_of(block, 1) + 8,
                        arith::weight_of(block, 2) + 8, arith::weight_of(block, 3) + 8));
+
+  std::vector<float> wave;
+  for (int i = 0; i < 256; ++i) wave.push_back(static_cast<float>((5 * i % 23 - 9) * (256 + i)) / 2048.0f);
+  for (const Example& example : kExamples) {
+    const std::span input(wave.data(), arith::file_block(example.type).elements);
+    Bytes made(arith::row_bytes(example.type, input.size()));
+    arith::quantise_weights(example.type, input, made.data());
+    lines.push_back(text("A16: %s of x_i = ((5 i mod 23) - 9) (256 + i) / 2048 has the SHA-256 %s",
+                         example.name, to_hex(crypto::sha256(made)).c_str()));
+  }
 }
 
 void native_profile(std::vector<std::string>& lines) {

@@ -236,6 +236,7 @@ class Numbers(unittest.TestCase):
             ("session", "open"): ["--budget", "--probability", "--quorum-k", "--quorum-n", "--redundancy", "--max-prompt-price",
                                   "--max-completion-price", "--expires-in"],
             ("account", "--data", "d", "create", "n"): ["--credits"],
+            ("bench", "--model", "m"): ["--prompt", "--tokens", "--rounds"],
             ("perplexity", "--model", "m", "--file", "f"): ["--context", "--stride", "--windows", "--threads"],
             ("logits", "--model", "m", "--tokens", "t", "--out", "o"): ["--threads"],
         }
@@ -285,6 +286,16 @@ class ModelTools(unittest.TestCase):
             self.assertIn("list of token ids", self.run_tool("logits", "--model", str(MODEL), "--tokens", str(folder / "ids.json"),
                                                              "--out", str(folder / "g"), code=2))
             self.assertFalse((folder / "g").exists())
+
+    def test_bench_prints_figures_for_each_test(self):
+        figures = json.loads(self.run_tool("bench", "--model", str(MODEL), "-p", "32", "-n", "4", "--batch", "1,3", "-t", "1",
+                                           "-r", "1", "--json"))
+        rows = figures["runs"][0]["rows"]
+        self.assertEqual([row["test"] for row in rows], ["prompt 32", "generate 4 x 1", "generate 4 x 3"])
+        for row in rows:
+            self.assertGreater(row["tokens_per_second"], 0)
+        self.assertGreater(figures["runs"][0]["peak_memory_over_weights"], 0)
+        self.assertIn("--model or --shape", self.run_tool("bench", code=2))
 
     def test_convert_names_what_is_missing(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -49,7 +49,7 @@ class LyingEngine final : public engine::Engine {
     const auto vocabulary = static_cast<TokenId>(claimed_.vocab_size);
     engine::Callbacks lying = callbacks;
     lying.on_step = [this, told, callbacks, stop, vocabulary](std::size_t position, const Step& step,
-                                                              std::optional<double> logprob) {
+                                                              const Logprobs* logprob) {
       if (told->done) return;
       Step said = step;
       if (lie_ == "vanish" && position == kVanishPosition) {

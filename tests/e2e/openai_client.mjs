@@ -46,6 +46,22 @@ const logprobs = await client.chat.completions.create({model, messages, temperat
 assert.equal(logprobs.choices[0].logprobs.content.length, logprobs.usage.completion_tokens);
 assert.ok(logprobs.choices[0].logprobs.content.every((token) => token.logprob <= 0));
 
+const alternatives = await client.chat.completions.create(
+  {model, messages, temperature: 0, max_tokens: 3, logprobs: true, top_logprobs: 2});
+assert.ok(alternatives.choices[0].logprobs.content.every((token) => token.top_logprobs.length === 2));
+
+const penalised = await client.chat.completions.create(
+  {model, messages, max_tokens: 20, presence_penalty: 0.5, frequency_penalty: -0.5, logit_bias: {300: -100, 301: 1}});
+assert.ok(penalised.choices[0].message.content.length > 0);
+
+const schema = {type: 'object', properties: {name: {type: 'string', maxLength: 9}, age: {type: 'integer'}},
+                required: ['name', 'age'], additionalProperties: false};
+const structured = await client.chat.completions.create(
+  {model, messages, response_format: {type: 'json_schema', json_schema: {name: 'person', strict: true, schema}}});
+const person = JSON.parse(structured.choices[0].message.content);
+assert.ok(typeof person.name === 'string' && Number.isInteger(person.age));
+await assert.rejects(client.chat.completions.create({model, messages, presence_penalty: 3}), OpenAI.BadRequestError);
+
 const completion = await client.completions.create({model, prompt: 'Once upon a time', temperature: 0, max_tokens: 20});
 assert.equal(completion.object, 'text_completion');
 assert.ok(completion.choices[0].text.length > 10);

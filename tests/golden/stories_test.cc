@@ -41,9 +41,7 @@ TEST(Stories260K, WritesItsPublishedText) {
   std::vector<TokenId> tokens;
   std::promise<void> done;
   Callbacks callbacks;
-  callbacks.on_step = [&](std::size_t, const Step& step, std::optional<double>) {
-    tokens.push_back(step.token);
-  };
+  callbacks.on_step = [&](std::size_t, const Step& step, const Logprobs*) { tokens.push_back(step.token); };
   callbacks.on_finish = [&](FinishReason, const Digest&) { done.set_value(); };
   callbacks.on_error = [&](const Error& error) {
     ADD_FAILURE() << error.message;

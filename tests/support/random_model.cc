@@ -78,16 +78,6 @@ std::vector<Tensor> tensors_of(const RandomModel& m) {
   return out;
 }
 
-template <class Block>
-void append_blocks(std::span<const float> values, Bytes& out) {
-  for (std::size_t i = 0; i < values.size(); i += arith::kBlock) {
-    Block block;
-    arith::quantise_weights(values.subspan(i).first<arith::kBlock>(), block);
-    const auto* raw = reinterpret_cast<const std::uint8_t*>(&block);
-    out.insert(out.end(), raw, raw + sizeof block);
-  }
-}
-
 template <class T>
 void append_value(T value, Bytes& out) {
   const auto* raw = reinterpret_cast<const std::uint8_t*>(&value);
@@ -106,12 +96,6 @@ void append(TensorType type, std::span<const float> values, Bytes& out) {
       for (const float value : values)
         append_value(static_cast<std::uint16_t>(arith::bits_of(value) >> 16), out);
       break;
-    case TensorType::q8_0:
-      append_blocks<arith::BlockQ8>(values, out);
-      break;
-    case TensorType::q4_0:
-      append_blocks<arith::BlockQ4>(values, out);
-      break;
     case TensorType::s8:
     case TensorType::s4: {
       Bytes row(arith::row_bytes(type, values.size()));
@@ -119,8 +103,11 @@ void append(TensorType type, std::span<const float> values, Bytes& out) {
       out.insert(out.end(), row.begin(), row.end());
       break;
     }
-    default:
-      break;
+    default: {
+      const std::size_t before = out.size();
+      out.resize(before + arith::row_bytes(type, values.size()));
+      arith::quantise_weights(type, values, out.data() + before);
+    }
   }
 }
 

@@ -20,9 +20,9 @@ struct MinerCore::Attempt {
   bool cancelled = false;  // the router wants no more of it than to hear when the engine has let go
 
   std::mutex mutex;
-  std::vector<Step> fresh;       // guarded by mutex: made, not yet sent
-  std::vector<float> logprobs;   // guarded by mutex: parallel to fresh, or empty
-  bool flush_is_posted = false;  // guarded by mutex
+  std::vector<Step> fresh;         // guarded by mutex: made, not yet sent
+  std::vector<Logprobs> logprobs;  // guarded by mutex: parallel to fresh, or empty
+  bool flush_is_posted = false;    // guarded by mutex
 };
 
 MinerCore::MinerCore(Executor& executor, const crypto::PrivateKey& key, std::vector<engine::Engine*> engines)
@@ -67,10 +67,10 @@ void MinerCore::assign(protocol::Assign assign) {
     });
   };
   engine::Callbacks callbacks;
-  callbacks.on_step = [this, attempt, post](std::size_t, const Step& step, std::optional<double> logprob) {
+  callbacks.on_step = [this, attempt, post](std::size_t, const Step& step, const Logprobs* logprobs) {
     const std::lock_guard lock(attempt->mutex);
     attempt->fresh.push_back(step);
-    if (logprob) attempt->logprobs.push_back(static_cast<float>(*logprob));
+    if (logprobs != nullptr) attempt->logprobs.push_back(*logprobs);
     if (attempt->flush_is_posted) return;
     attempt->flush_is_posted = true;
     post([this, attempt] { flush(attempt); });
@@ -85,7 +85,7 @@ void MinerCore::assign(protocol::Assign assign) {
   engine::Submission submission;
   submission.request = std::move(assign.request);
   submission.given = std::move(assign.given);
-  submission.logprobs = assign.want_logprobs;
+  if (assign.want_logprobs) submission.logprobs = assign.top_logprobs;
   // Registered first: the engine may call back before submit() returns.
   attempts_.emplace(attempt->id, attempt);
   auto sequence = attempt->engine->submit(std::move(submission), std::move(callbacks));

@@ -1,6 +1,7 @@
 #include "router/api/completion_reply.h"
 
 #include <cmath>
+#include <limits>
 
 #include "base/hex.h"
 #include "http/sse.h"
@@ -146,21 +147,15 @@ void CompletionReply::send_chunk(std::string_view logprobs, std::optional<Finish
   events_->write(event_);
 }
 
-// chat: {"token","logprob","bytes","top_logprobs"} per token. Only the chosen token's number is known.
-std::string CompletionReply::logprob_items(const Delta& delta) const {
-  std::string out;
-  for (std::size_t i = 0; i < delta.steps.size(); ++i) {
-    const std::string_view bytes = model_.tokenizer.token_bytes(delta.steps[i].token);
-    Json item = {
-        {"token", bytes}, {"logprob", nullptr}, {"bytes", Json::array()}, {"top_logprobs", Json::array()}};
-    if (i < delta.logprobs.size() && std::isfinite(delta.logprobs[i])) item["logprob"] = delta.logprobs[i];
-    for (const char byte : bytes) item["bytes"].push_back(static_cast<unsigned char>(byte));
-    out += (out.empty() ? "" : ",") + item.dump(-1, ' ', false, Json::error_handler_t::replace);
-  }
-  return out;
-}
-
 namespace {
+
+Json logprob_of(const engine::Tokenizer& tokenizer, TokenId token, float logprob) {
+  const std::string_view bytes = tokenizer.token_bytes(token);
+  Json item = {{"token", bytes}, {"logprob", nullptr}, {"bytes", Json::array()}};
+  if (std::isfinite(logprob)) item["logprob"] = logprob;
+  for (const char byte : bytes) item["bytes"].push_back(static_cast<unsigned char>(byte));
+  return item;
+}
 
 // The items as the two APIs wrap them.
 std::string wrap_logprobs(const std::string& items, bool chat) {
@@ -171,11 +166,30 @@ std::string wrap_logprobs(const std::string& items, bool chat) {
   for (const Json& item : list) {
     out["tokens"].push_back(item["token"]);
     out["token_logprobs"].push_back(item["logprob"]);
+    if (item["top_logprobs"].empty()) continue;
+    Json top = {{item["token"].get<std::string>(), item["logprob"]}};
+    for (const Json& other : item["top_logprobs"]) top[other["token"].get<std::string>()] = other["logprob"];
+    out["top_logprobs"].push_back(std::move(top));
   }
   return out.dump();
 }
 
 }  // namespace
+
+// chat: {"token","logprob","bytes","top_logprobs"} per token, with the same members in each of the last.
+std::string CompletionReply::logprob_items(const Delta& delta) const {
+  std::string out;
+  for (std::size_t i = 0; i < delta.steps.size(); ++i) {
+    static const Logprobs kNone{std::numeric_limits<float>::quiet_NaN(), {}};
+    const Logprobs& known = i < delta.logprobs.size() ? delta.logprobs[i] : kNone;
+    Json item = logprob_of(model_.tokenizer, delta.steps[i].token, known.chosen);
+    item["top_logprobs"] = Json::array();
+    for (const TokenLogprob& one : known.top)
+      item["top_logprobs"].push_back(logprob_of(model_.tokenizer, one.token, one.logprob));
+    out += (out.empty() ? "" : ",") + item.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  return out;
+}
 
 void CompletionReply::on_delta(const Delta& delta) {
   Part& part = parts_[delta.choice];

@@ -1,11 +1,15 @@
 #include "router/api/completion_request.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "crypto/random.h"
+#include "engine/constraint.h"
 #include "protocol/message.h"
+#include "router/api/json_schema.h"
 
 namespace cortensor::router {
 namespace {
@@ -35,6 +39,35 @@ void read_seed(BodyReader& body, Sampling& sampling) {
                              : static_cast<std::uint64_t>(number);
 }
 
+void read_penalties(BodyReader& body, Sampling& sampling) {
+  const auto repetition = body.number("repetition_penalty", 0, kMaxRepetitionPenalty).value_or(1);
+  sampling.repetition_penalty = static_cast<float>(repetition);
+  if (sampling.repetition_penalty <= 0)
+    body.refuse("repetition_penalty", "expected a number above 0, at most 10");
+  for (const auto& [name, penalty] : {std::pair{"presence_penalty", &sampling.presence_penalty},
+                                      {"frequency_penalty", &sampling.frequency_penalty}})
+    *penalty = static_cast<float>(body.number(name, -kMaxPenalty, kMaxPenalty).value_or(0));
+
+  const Json* biases = body.field("logit_bias");
+  if (biases == nullptr) return;
+  if (!biases->is_object() || biases->size() > kMaxLogitBiases)
+    return body.refuse("logit_bias", "expected an object of at most " + std::to_string(kMaxLogitBiases) +
+                                         " token ids with numbers from -100 to 100");
+  std::map<TokenId, float> by_token;
+  BodyReader values(*biases, "logit_bias");
+  for (const auto& [key, value] : biases->items()) {
+    TokenId token = 0;
+    const char* end = key.data() + key.size();
+    const auto parsed = std::from_chars(key.data(), end, token);
+    if (parsed.ec != std::errc{} || parsed.ptr != end || std::to_string(token) != key)
+      return body.refuse("logit_bias", "expected token ids, found something else");
+    const auto bias = values.number(key, -kMaxLogitBias, kMaxLogitBias);
+    if (values.problem()) return body.refuse(*values.problem());
+    if (bias) by_token[token] = static_cast<float>(*bias);
+  }
+  for (const auto& [token, bias] : by_token) sampling.logit_bias.push_back({token, bias});
+}
+
 void read_sampling(BodyReader& body, Sampling& sampling) {
   sampling.temperature = static_cast<float>(body.number("temperature", 0, 2).value_or(1));
   // As the floats that they become.
@@ -45,6 +78,7 @@ void read_sampling(BodyReader& body, Sampling& sampling) {
   sampling.top_p = static_cast<float>(top_p.value_or(1));
   sampling.min_p = static_cast<float>(min_p.value_or(0));
   sampling.top_k = static_cast<std::uint32_t>(body.integer("top_k", 0, kMaxTopK).value_or(0));
+  read_penalties(body, sampling);
   read_seed(body, sampling);
 }
 
@@ -73,15 +107,9 @@ void read_max_tokens(BodyReader& body, CompletionCall& call) {
 }
 
 void refuse_what_we_do_not_do(BodyReader& body, std::uint32_t n) {
-  for (const char* name : {"tools", "functions", "logit_bias"})
+  for (const char* name : {"tools", "functions"})
     if (const Json* field = body.field(name); field != nullptr && !field->empty())
       refuse_unsupported(body, name);
-  for (const char* name : {"frequency_penalty", "presence_penalty"})
-    if (const auto penalty = body.number(name, -2, 2); penalty && *penalty != 0)
-      refuse_unsupported(body, name);
-  if (const Json* format = body.field("response_format"); format != nullptr)
-    if (!format->is_object() || format->value("type", Json()) != Json("text"))
-      refuse_unsupported(body, "response_format");
   if (const Json* modalities = body.field("modalities");
       modalities != nullptr && *modalities != Json::array({"text"}))
     refuse_unsupported(body, "modalities");
@@ -89,6 +117,33 @@ void refuse_what_we_do_not_do(BodyReader& body, std::uint32_t n) {
   if (!body.text("suffix", kMaxStopStringBytes).value_or("").empty()) refuse_unsupported(body, "suffix");
   if (const auto best = body.integer("best_of", 1, kMaxChoices); best && *best != n)
     refuse_unsupported(body, "best_of");
+}
+
+// response_format, or a grammar as it is.
+void read_constraint(BodyReader& body, CompletionCall& call) {
+  if (const Json* grammar = body.field("grammar"); grammar != nullptr) {
+    call.grammar_param = "grammar";
+    call.grammar = body.text("grammar", kMaxGrammarBytes).value_or("");
+    if (call.grammar.empty()) return body.refuse("grammar", "expected a text that is not empty");
+  }
+  const Json* format = body.field("response_format");
+  if (format == nullptr) return;
+  const Json type = format->is_object() ? format->value("type", Json()) : Json();
+  if (type == Json("text")) return;
+  if (!call.grammar.empty()) return body.refuse("response_format", "and grammar exclude each other");
+  call.grammar_param = "response_format";
+  if (type == Json("json_object")) {
+    call.grammar = json_grammar();
+  } else if (type == Json("json_schema")) {
+    const Json* outer = format->contains("json_schema") ? &(*format)["json_schema"] : nullptr;
+    if (outer == nullptr || !outer->is_object() || !outer->contains("schema"))
+      return body.refuse("response_format", "expected json_schema with a schema");
+    auto grammar = schema_grammar((*outer)["schema"]);
+    if (!grammar) return body.refuse("response_format", grammar.error().message, grammar.error().kind);
+    call.grammar = std::move(*grammar);
+  } else {
+    return body.refuse("response_format", "expected an object with type text, json_object or json_schema");
+  }
 }
 
 void read_common(BodyReader& body, CompletionCall& call) {
@@ -106,6 +161,10 @@ void read_common(BodyReader& body, CompletionCall& call) {
   read_sampling(body, call.sampling);
   read_stop(body, call.stop);
   read_max_tokens(body, call);
+  read_constraint(body, call);
+  if (!body.problem() && !call.grammar.empty())
+    if (const Status valid = engine::check_grammar(call.grammar); !valid)
+      body.refuse(call.grammar_param, valid.error().message);
   refuse_what_we_do_not_do(body, call.n);
 }
 
@@ -247,8 +306,10 @@ Parsed<CompletionCall> parse_chat(std::string_view text) {
   read_common(body, call);
   read_messages(body, call.messages);
   call.logprobs = body.flag("logprobs").value_or(false);
-  if (body.integer("top_logprobs", 0, 20) && !call.logprobs)
-    body.refuse("top_logprobs", "is for logprobs: true only");
+  if (const auto top = body.integer("top_logprobs", 0, kMaxTopLogprobs)) {
+    if (!call.logprobs) body.refuse("top_logprobs", "is for logprobs: true only");
+    call.top_logprobs = static_cast<std::uint32_t>(*top);
+  }
   return finished(body, std::move(call));
 }
 
@@ -257,7 +318,9 @@ Parsed<CompletionCall> parse_completion(std::string_view text) {
   CompletionCall call;
   read_common(body, call);
   read_prompts(body, call.prompts);
-  call.logprobs = body.integer("logprobs", 0, 5).has_value();
+  const auto logprobs = body.integer("logprobs", 0, 5);
+  call.logprobs = logprobs.has_value();
+  call.top_logprobs = static_cast<std::uint32_t>(logprobs.value_or(0));
   if (call.prompts.size() * call.n > kMaxBatch)
     body.refuse("n", "expected at most " + std::to_string(kMaxBatch) + " choices over all prompts");
   return finished(body, std::move(call));
@@ -267,6 +330,12 @@ Parsed<std::vector<GenerationRequest>> make_requests(const CompletionCall& call,
   auto prompts = encode(call, model);
   if (!prompts) return tl::unexpected<ApiError>(std::move(prompts).error());
   const std::size_t context = model.manifest.context_length;
+  if (const auto& biases = call.sampling.logit_bias;
+      !biases.empty() && biases.back().token >= model.manifest.vocabulary)
+    return refused(fail(ErrorKind::invalid_input, "logit_bias: token " + std::to_string(biases.back().token) +
+                                                      " is outside the vocabulary of " +
+                                                      std::to_string(model.manifest.vocabulary)),
+                   "logit_bias");
   std::vector<GenerationRequest> requests;
   for (std::vector<TokenId>& prompt : *prompts) {
     const std::string length = std::to_string(prompt.size()) + " tokens";
@@ -290,6 +359,7 @@ Parsed<std::vector<GenerationRequest>> make_requests(const CompletionCall& call,
       const auto stop = model.tokenizer.stop_tokens();
       request.stop_tokens.assign(stop.begin(), stop.end());
       request.stop_strings = call.stop;
+      request.grammar = call.grammar;
       requests.push_back(std::move(request));
     }
   }

@@ -35,6 +35,9 @@ struct CompletionCall {
   std::vector<std::string> stop;
   std::uint32_t n = 1;
   bool logprobs = false;
+  std::uint32_t top_logprobs = 0;
+  std::string grammar;        // what the answer has to follow; empty: nothing
+  std::string grammar_param;  // the field that asked for it
   bool stream = false;
   bool include_usage = false;
 };

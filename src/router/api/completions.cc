@@ -56,6 +56,7 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
   spec.model = model;
   spec.requests = std::move(*requests);
   spec.want_logprobs = call->logprobs;
+  spec.top_logprobs = call->top_logprobs;
   spec.received = received;
   const auto created = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   auto reply = std::make_shared<CompletionReply>(*call, *model, core_.options().arithmetic_version,

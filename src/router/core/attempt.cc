@@ -14,7 +14,9 @@ Error violation(std::string message) {
 // Steps are hashed that many at a time: one by one, at the pace of a model, each finds the caches cold.
 constexpr std::size_t kHashBatch = 32;
 
-constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
+Logprobs unknown() {
+  return {std::numeric_limits<float>::quiet_NaN(), {}};
+}
 
 }  // namespace
 
@@ -39,7 +41,7 @@ Status Attempt::take(const protocol::Steps& message, Clock::time_point now) {
     return violation("expected steps from " + std::to_string(steps_.size()) + " on, found " +
                      std::to_string(message.first));
   for (std::size_t i = 0; i < message.steps.size(); ++i)
-    if (auto status = take_one(message.steps[i], message.logprobs.empty() ? kUnknown : message.logprobs[i]);
+    if (auto status = take_one(message.steps[i], message.logprobs.empty() ? unknown() : message.logprobs[i]);
         !status)
       return status;
   started_ = true;
@@ -54,11 +56,11 @@ Status Attempt::take(const protocol::Steps& message, Clock::time_point now) {
 Status Attempt::adopt_given() {
   started_ = true;
   for (const Step& step : given_)
-    if (auto status = take_one(step, kUnknown); !status) return status;
+    if (auto status = take_one(step, unknown()); !status) return status;
   return ok();
 }
 
-Status Attempt::take_one(const Step& step, float logprob) {
+Status Attempt::take_one(const Step& step, Logprobs logprobs) {
   const std::size_t index = steps_.size();
   if (ended_) return violation("a step after the answer's end at " + std::to_string(index));
   if (index < given_.size()) {
@@ -68,7 +70,7 @@ Status Attempt::take_one(const Step& step, float logprob) {
   }
   ended_ = matcher_.feed(step.token);
   steps_.push_back(step);
-  logprobs_.push_back(logprob);
+  logprobs_.push_back(std::move(logprobs));
   if (steps_.size() - hashed_ >= kHashBatch) hash_steps();
   return ok();
 }

@@ -40,8 +40,8 @@ class Attempt {
   protocol::LinkId link() const { return link_; }
   const std::vector<Step>& given() const { return given_; }
   const std::vector<Step>& steps() const { return steps_; }
-  const std::vector<float>& logprobs() const { return logprobs_; }  // one per step, or fewer; NaN: unknown
-  std::optional<FinishReason> ended() const { return ended_; }      // by the stop rule
+  const std::vector<Logprobs>& logprobs() const { return logprobs_; }  // one per step, or fewer; NaN: unknown
+  std::optional<FinishReason> ended() const { return ended_; }         // by the stop rule
   Clock::time_point last_progress() const { return last_progress_; }
   bool started() const { return started_; }
   // It has yet to reproduce steps that were given to it.
@@ -54,7 +54,7 @@ class Attempt {
   bool false_end() const { return commitment_ && ended_ != commitment_->finish; }
 
  private:
-  Status take_one(const Step& step, float logprob);
+  Status take_one(const Step& step, Logprobs logprobs);
   Status adopt_given();
   void hash_steps();
 
@@ -63,7 +63,7 @@ class Attempt {
   protocol::LinkId link_;
   std::vector<Step> given_;
   std::vector<Step> steps_;
-  std::vector<float> logprobs_;
+  std::vector<Logprobs> logprobs_;
   engine::MerkleRoot merkle_;
   std::size_t hashed_ = 0;  // steps that merkle_ has
   engine::StopMatcher matcher_;

@@ -32,6 +32,7 @@ struct TaskSpec {
   const ServedModel* model = nullptr;
   std::vector<GenerationRequest> requests;  // one per choice, at least one
   bool want_logprobs = false;
+  std::uint32_t top_logprobs = 0;
   Clock::time_point received;  // when the request was parsed: the router's own time counts from there
 };
 
@@ -40,7 +41,7 @@ struct Delta {
   std::uint32_t choice = 0;
   std::string_view text;
   std::span<const Step> steps;
-  std::span<const float> logprobs;  // one per step; NaN where unknown
+  std::span<const Logprobs> logprobs;  // one per step; NaN where unknown
 };
 
 struct ChoiceResult {

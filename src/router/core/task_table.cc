@@ -19,6 +19,13 @@ Error irreproducible() {
               "the answer so far could not be reproduced by other miners; nothing was charged");
 }
 
+// Nobody is left to ask; `why` is what became of the last attempt.
+Error incomplete(const Choice& choice, const Error& why) {
+  if (why.kind == ErrorKind::unsupported && !choice.request.grammar.empty())
+    return fail(ErrorKind::unsupported, "the grammar leaves the model no way to go on; nothing was charged");
+  return fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged");
+}
+
 }  // namespace
 
 std::uint32_t copies_of(const ledger::SessionSpec& session) {
@@ -160,6 +167,7 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   assign.request = choice.request;
   for (const Step& step : given) assign.given.push_back(step.token);
   assign.want_logprobs = task.spec.want_logprobs;
+  assign.top_logprobs = task.spec.top_logprobs;
 
   ++node->busy;
   ++choice.started;
@@ -378,10 +386,7 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
     if (contested(choice))
       context_.conduct.strike(*choice.supplier,
                               "another miner could not reproduce the tokens it left unsigned");
-    return fail_task(task.id, contested(choice)
-                                  ? irreproducible()
-                                  : fail(ErrorKind::unavailable,
-                                         "no miner could complete the answer; nothing was charged"));
+    return fail_task(task.id, contested(choice) ? irreproducible() : incomplete(choice, why));
   }
   if (choice.attempts.size() < choice.copies)
     wait_for_miner(task, choice, true);

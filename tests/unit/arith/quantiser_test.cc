@@ -103,5 +103,73 @@ TEST(WeightQuantiser, ZeroBlocksAndRefusals) {
   }
 }
 
+constexpr WeightType kFitted[] = {WeightType::q4_1, WeightType::q5_0, WeightType::q5_1, WeightType::q2_k,
+                                  WeightType::q3_k, WeightType::q4_k, WeightType::q5_k, WeightType::q6_k};
+
+double squared_error(std::span<const float> x, std::span<const float> y) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += std::pow(double{x[i]} - double{y[i]}, 2);
+  return sum;
+}
+
+// The plain way with as many bits: the largest magnitude, or the span, of 32 or 16 weights over the grid.
+double plain_error(WeightType type, std::span<const float> x) {
+  const bool offset = type != WeightType::q5_0 && type != WeightType::q3_k && type != WeightType::q6_k;
+  const bool halves = type == WeightType::q2_k || type == WeightType::q3_k || type == WeightType::q6_k;
+  const int levels = type == WeightType::q2_k                               ? 3
+                     : type == WeightType::q3_k                             ? 7
+                     : type == WeightType::q4_1 || type == WeightType::q4_k ? 15
+                     : type == WeightType::q6_k                             ? 63
+                                                                            : 31;
+  double sum = 0.0;
+  for (std::size_t at = 0; at < x.size(); at += halves ? 16 : 32) {
+    const auto part = x.subspan(at, halves ? 16 : 32);
+    const auto [low, high] = std::minmax_element(part.begin(), part.end());
+    const double largest = std::max(std::fabs(double{*low}), std::fabs(double{*high}));
+    const double step = offset ? (double{*high} - double{*low}) / levels : largest / ((levels + 1) / 2);
+    const double start = offset ? double{*low} : -step * ((levels + 1) / 2);
+    for (const double v : part) {
+      const double q = std::clamp(std::nearbyint((v - start) / step), 0.0, static_cast<double>(levels));
+      sum += std::pow(v - (step * q + start), 2);
+    }
+  }
+  return sum;
+}
+
+// Also a proof that the bytes are put where they are read.
+TEST(WeightQuantiser, FittedTypesAreNoWorseThanPlainRounding) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  std::vector<float> x(256 * 40), y(x.size());
+  for (float& v : x) v = normal(random);
+  for (const WeightType type : kFitted) {
+    std::vector<std::uint8_t> bytes(row_bytes(type, x.size()));
+    ASSERT_TRUE(quantise_weights(type, x, bytes.data()));
+    widen_row(type, bytes.data(), y);
+    EXPECT_LT(squared_error(x, y), plain_error(type, x)) << static_cast<int>(type);
+  }
+}
+
+TEST(WeightQuantiser, FittedTypesOfSpecialWeights) {
+  for (const WeightType type : kFitted) {
+    std::vector<float> x(256), y(256);
+    std::vector<std::uint8_t> bytes(row_bytes(type, x.size()));
+    ASSERT_TRUE(quantise_weights(type, x, bytes.data()));
+    EXPECT_TRUE(row_is_finite(type, bytes.data(), x.size()));
+    widen_row(type, bytes.data(), y);
+    EXPECT_EQ(x, y) << "zeros stay zeros, type " << static_cast<int>(type);
+    for (const float tiny : {0x1p-140f, 0x1p-30f}) {
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = i % 3 == 0 ? tiny : -tiny;
+      ASSERT_TRUE(quantise_weights(type, x, bytes.data()));
+      widen_row(type, bytes.data(), y);
+      EXPECT_LE(squared_error(x, y), 4 * squared_error(x, std::vector<float>(256)));
+    }
+    for (const float bad : {1e30f, INFINITY, NAN}) {
+      x[100] = bad;
+      EXPECT_FALSE(quantise_weights(type, x, bytes.data())) << bad;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cortensor::arith

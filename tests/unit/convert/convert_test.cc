@@ -155,7 +155,8 @@ class HfFolder {
         if (ours == "attn_q") heads = config["num_attention_heads"];
         if (ours == "attn_k") heads = config["num_key_value_heads"];
       }
-      Tensor made{std::string(engine::to_string(tensor.type)), {}, Bytes(tensor.data.begin(), tensor.data.end())};
+      Tensor made{
+          std::string(engine::to_string(tensor.type)), {}, Bytes(tensor.data.begin(), tensor.data.end())};
       for (std::uint32_t d = tensor.rank; d-- > 0;) made.shape.push_back(tensor.dims[d]);
       if (heads != 0) {
         const std::size_t row = tensor.row_bytes(), half = tensor.rows() / heads / 2;
@@ -185,13 +186,13 @@ Digest root_of(const std::string& path) {
   request.sampling.seed = 5;
   std::promise<Digest> done;
   engine::Callbacks callbacks;
-  callbacks.on_step = [](std::size_t, const Step&, std::optional<double>) {};
+  callbacks.on_step = [](std::size_t, const Step&, const Logprobs*) {};
   callbacks.on_finish = [&](FinishReason, const Digest& root) { done.set_value(root); };
   callbacks.on_error = [&](const Error& error) {
     ADD_FAILURE() << error.message;
     done.set_value({});
   };
-  const auto handle = (*loaded)->submit({request, {}, false}, std::move(callbacks));
+  const auto handle = (*loaded)->submit({request, {}, {}}, std::move(callbacks));
   EXPECT_TRUE(handle);
   return done.get_future().get();
 }
@@ -305,7 +306,9 @@ TEST_F(Convert, WhatIsWrongIsNamed) {
   };
   const std::string q = "model.layers.1.self_attn.q_proj.weight";
   EXPECT_THAT(with([&](HfFolder& hf) { hf.tensors.erase(q); }), HasSubstr(q + ": missing"));
-  EXPECT_THAT(with([&](HfFolder& hf) { hf.tensors[q].shape = {32, 128}; }),
+  EXPECT_THAT(with([&](HfFolder& hf) {
+                hf.tensors[q].shape = {32, 128};
+              }),
               HasSubstr("expected [64, 64], found [32, 128]"));
   EXPECT_THAT(with([&](HfFolder& hf) { hf.tensors["model.layers.0.self_attn.q_proj.bias"] = hf.tensors[q]; }),
               HasSubstr("a Llama has no such tensor"));

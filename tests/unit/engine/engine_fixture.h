@@ -19,7 +19,7 @@ namespace cortensor::engine {
 // A whole answer, or why there is none.
 struct Answer {
   std::vector<Step> steps;
-  std::vector<std::optional<double>> logprobs;
+  std::vector<std::optional<Logprobs>> logprobs;
   std::optional<FinishReason> finish;
   Digest root{};
   std::optional<Error> error;
@@ -33,10 +33,10 @@ class Pending {
       : state_(std::make_shared<State>()) {
     Callbacks callbacks;
     callbacks.on_step = [state = state_, gate](std::size_t position, const Step& step,
-                                               std::optional<double> logprob) {
+                                               const Logprobs* logprobs) {
       EXPECT_EQ(position, state->answer.steps.size());
       state->answer.steps.push_back(step);
-      state->answer.logprobs.push_back(logprob);
+      state->answer.logprobs.push_back(logprobs != nullptr ? std::optional(*logprobs) : std::nullopt);
       if (state->answer.steps.size() > 1) return;
       state->started.set_value();
       if (gate.valid()) gate.wait();

@@ -5,13 +5,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "arith/llama_reference.h"
+#include "arith/sampling.h"
 #include "engine/gguf_file.h"
+#include "engine/grammar_matcher.h"
 #include "engine/model.h"
-#include "engine/sampler.h"
 #include "engine/text_stream.h"
 #include "engine/tokenizer.h"
 #include "engine/transcript.h"
@@ -34,7 +37,58 @@ EngineOptions options(std::size_t threads = 2, std::size_t chunk = 64, std::size
 
 const Sampling kSeeded{.temperature = 1.0f, .top_p = 0.95f, .min_p = 0.01f, .top_k = 100, .seed = 42};
 
-// The answer from nothing but the reference pass, the sampler, the stop rule and the digests.
+// Penalties make every choice depend on all tokens before it.
+const Sampling kPenalised{.temperature = 0.9f,
+                          .top_p = 0.95f,
+                          .seed = 43,
+                          .repetition_penalty = 1.3f,
+                          .presence_penalty = 0.4f,
+                          .frequency_penalty = -0.3f,
+                          .logit_bias = {{3, 2.5f}, {70, -100.0f}, {200, 0.75f}}};
+const Sampling kPenalisedGreedy{.repetition_penalty = 1.1f, .frequency_penalty = 0.2f};
+
+// A list of words and numbers in brackets, within one another; tokens of two letters are words of it too.
+const std::string kGrammar =
+    "root ::= \"[\" (item (\",\" item)*)? \"]\"\nitem ::= root | [a-z]{1,3} | \"-\"? [0-9]+ | \"é\"";
+
+// Each token on its own, from the beginning of the answer.
+std::vector<bool> allowed_by_definition(const GenerationRequest& request, const Tokenizer& tokenizer,
+                                        const std::vector<TokenId>& answer) {
+  if (request.grammar.empty()) return {};
+  GrammarMatcher matcher(std::make_shared<const Grammar>(*compile_grammar(request.grammar)));
+  const auto follow = [&](GrammarMatcher::State state, TokenId token) {
+    for (const char byte : tokenizer.token_bytes(token))
+      state = matcher.next(state, static_cast<std::uint8_t>(byte));
+    return state;
+  };
+  auto state = matcher.start();
+  for (const TokenId token : answer) state = follow(state, token);
+  std::vector<bool> allowed;
+  for (TokenId token = 0; token < tokenizer.vocab_size(); ++token) {
+    const bool stops = std::count(request.stop_tokens.begin(), request.stop_tokens.end(), token) > 0;
+    allowed.push_back(stops ? matcher.complete(state)
+                            : !tokenizer.token_bytes(token).empty() &&
+                                  follow(state, token) != GrammarMatcher::kDead);
+  }
+  return allowed;
+}
+
+TokenId by_definition(std::span<const float> logits, const GenerationRequest& request,
+                      const Tokenizer& tokenizer, const std::vector<TokenId>& answer) {
+  const Sampling& sampling = request.sampling;
+  const std::vector<TokenId>& prompt = request.prompt;
+  std::vector<arith::Bias> biases;
+  for (const LogitBias& one : sampling.logit_bias) biases.push_back({one.token, one.bias});
+  const auto adjusted = arith::adjusted(
+      logits, {sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty, biases},
+      prompt, answer);
+  const auto position = static_cast<std::uint32_t>(prompt.size() + answer.size());
+  return arith::sample(adjusted, {sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k},
+                       arith::uniform_at(sampling.seed, position),
+                       allowed_by_definition(request, tokenizer, answer));
+}
+
+// The answer from nothing but the reference pass, the sampling rule, the stop rule and the digests.
 Answer reference_answer(const GenerationRequest& request) {
   auto file = GgufFile::open(model_file().path());
   auto model = bind_model(*file);
@@ -42,13 +96,13 @@ Answer reference_answer(const GenerationRequest& request) {
   arith::LlamaReference reference(model->weights);
   for (const TokenId token : request.prompt) reference.step(token);
   StopMatcher stops(request, *tokenizer, static_cast<std::uint32_t>(model->config.context_length));
-  Sampler sampler;
+  std::vector<TokenId> so_far;
   std::vector<float> logits(model->config.vocab_size);
   Answer answer;
   for (;;) {
     reference.logits(logits);
-    const auto position = static_cast<std::uint32_t>(reference.positions());
-    const TokenId token = *sampler.sample(logits, request.sampling, position);
+    const TokenId token = by_definition(logits, request, *tokenizer, so_far);
+    so_far.push_back(token);
     answer.steps.push_back({token, position_digest(reference.hidden(), token)});
     answer.finish = stops.feed(token);
     if (answer.finish) break;
@@ -67,14 +121,14 @@ void expect_same(const Answer& expected, const Answer& found) {
 
 TEST(Generation, EqualsTheReferenceGreedyAndSeeded) {
   const auto engine = model_file().engine(options());
-  for (const Sampling& sampling : {Sampling{}, kSeeded}) {
+  for (const Sampling& sampling : {Sampling{}, kSeeded, kPenalised, kPenalisedGreedy}) {
     const GenerationRequest request = request_of(prompt_of(37, 1), 50, sampling);
     expect_same(reference_answer(request), generate(*engine, request));
   }
 }
 
 TEST(Generation, DoesNotDependOnChunksThreadsOrInstructionSet) {
-  const GenerationRequest request = request_of(prompt_of(101, 2), 20, kSeeded);
+  const GenerationRequest request = request_of(prompt_of(101, 2), 20, kPenalised);
   const Answer expected = reference_answer(request);
   for (const char* isa : {"scalar", "avx2", "avx512", "amx"}) {
     for (const std::size_t threads : {1u, 2u}) {
@@ -94,7 +148,7 @@ TEST(Generation, DoesNotDependOnCompany) {
   const auto engine = model_file().engine(options());
   std::vector<GenerationRequest> requests;
   for (std::uint32_t i = 0; i < 8; ++i) {
-    Sampling sampling = i % 2 == 0 ? Sampling{} : kSeeded;
+    Sampling sampling = i % 2 == 0 ? Sampling{} : i % 4 == 1 ? kSeeded : kPenalised;
     sampling.seed = i;
     requests.push_back(request_of(prompt_of(3 + 20 * i, i), 40, sampling));
   }
@@ -107,12 +161,64 @@ TEST(Generation, DoesNotDependOnCompany) {
 
 TEST(Generation, ContinuesAnotherNodesAnswer) {
   const auto engine = model_file().engine(options());
-  for (const Sampling& sampling : {Sampling{}, kSeeded}) {
+  for (const Sampling& sampling : {Sampling{}, kSeeded, kPenalised, kPenalisedGreedy}) {
     GenerationRequest request = request_of(prompt_of(30, 5), 60, sampling);
     const Answer whole = generate(*engine, request);
-    for (const std::size_t count : {1u, 2u, 31u, 59u, 60u})
+    for (std::size_t count = 1; count <= whole.steps.size(); ++count)
       expect_same(whole, generate(*engine, request, tokens_of(whole.steps, count)));
   }
+}
+
+// A grammar's answer: the reference's, on every instruction set, replayed, and continued at every position.
+TEST(Generation, FollowsAGrammarAsTheReferenceDoes) {
+  const auto engine = model_file().engine(options());
+  std::size_t ended = 0;
+  for (const Sampling& sampling :
+       {Sampling{}, kSeeded, kPenalised, Sampling{.temperature = 3e38f, .seed = 5}}) {
+    GenerationRequest request = request_of(prompt_of(30, 6), 40, sampling);
+    request.grammar = kGrammar;
+    request.stop_tokens = {test::kEndOfText, test::kEndOfTurn};
+    const Answer expected = reference_answer(request);
+    ended += expected.finish == FinishReason::stop ? 1 : 0;
+    expect_same(expected, generate(*engine, request));
+    for (std::size_t count = 1; count < expected.steps.size(); ++count)
+      expect_same(expected, generate(*engine, request, tokens_of(expected.steps, count)));
+    for (const char* isa : {"scalar", "avx2", "avx512"}) {
+      EngineOptions wanted = options(1, 7);
+      wanted.isa = isa;
+      auto other = Engine::load(model_file().path(), wanted);
+      if (!other) continue;  // not on this processor
+      expect_same(expected, generate(**other, request));
+      EXPECT_TRUE((*other)->replay(request, expected.steps, *expected.finish)->valid());
+      // A token that the grammar does not allow is found where it stands, also when nothing can follow it.
+      std::vector<Step> altered = expected.steps;
+      altered[3].token = 'Z';
+      const auto result = (*other)->replay(request, altered, *expected.finish);
+      ASSERT_TRUE(result) << result.error().message;
+      EXPECT_EQ(result->finding, ReplayFinding::token_differs);
+      EXPECT_EQ(result->position, 3u);
+    }
+    const Answer refused = generate(*engine, request, {expected.steps[0].token, 'Z', 'Z'});
+    ASSERT_TRUE(refused.error);
+    EXPECT_EQ(refused.error->kind, ErrorKind::conflict);
+  }
+  EXPECT_GT(ended, 0u);
+}
+
+TEST(Generation, AGrammarThatLeavesNoTokenIsAClearFailure) {
+  const auto engine = model_file().engine(options());
+  GenerationRequest request = request_of(prompt_of(30, 6), 40);
+  request.stop_tokens = {test::kEndOfText};
+  // Within the limits at first, beyond them after some bytes.
+  request.grammar = "root ::= \"a\" root \"x\" | \"a\" root \"y\" | \"a\" root \"z\"| \"a\" \"b\"{200}";
+  request.sampling.logit_bias = {{'b', -100.0f}};
+  const Answer answer = generate(*engine, request);
+  ASSERT_TRUE(answer.error || answer.finish == FinishReason::length);
+  request.grammar = "root ::= root";
+  EXPECT_THAT(generate(*engine, request).error->message, HasSubstr("can never end"));
+  request.grammar = "root ::= \"a\"";
+  request.stop_tokens.clear();
+  EXPECT_THAT(generate(*engine, request).error->message, HasSubstr("expected a stop token"));
 }
 
 TEST(Generation, RefusesToContinueWhatIsNotThisRequestsAnswer) {
@@ -168,13 +274,33 @@ TEST(Generation, EndsAtAStopTokenAStopStringMaxTokensOrAFullContext) {
 TEST(Generation, HandsOutLogProbabilitiesOnRequest) {
   const auto engine = model_file().engine(options());
   const GenerationRequest request = request_of(prompt_of(10, 1), 5, kSeeded);
-  Pending pending(*engine, Submission{request, {}, true});
-  const Answer answer = pending.wait();
-  for (const auto& logprob : answer.logprobs) {
-    ASSERT_TRUE(logprob);
-    EXPECT_LT(*logprob, 0.0);
-    EXPECT_GT(*logprob, -30.0);
+  const Answer answer = Pending(*engine, Submission{request, {}, 3}).wait();
+
+  auto file = GgufFile::open(model_file().path());
+  auto model = bind_model(*file);
+  arith::LlamaReference reference(model->weights);
+  for (const TokenId token : request.prompt) reference.step(token);
+  std::vector<float> logits(model->config.vocab_size);
+  for (std::size_t i = 0; i < answer.steps.size(); ++i) {
+    reference.logits(logits);
+    const std::vector<std::uint32_t> order = arith::ranked(logits);
+    const double weights = arith::weight_of_all(logits, logits[order[0]]);
+    const auto of = [&](TokenId token) {
+      return arith::log_probability(logits[token], logits[order[0]], weights);
+    };
+    const Logprobs expected{of(answer.steps[i].token),
+                            {{order[0], of(order[0])}, {order[1], of(order[1])}, {order[2], of(order[2])}}};
+    ASSERT_TRUE(answer.logprobs[i]);
+    EXPECT_EQ(*answer.logprobs[i], expected);
+    EXPECT_NEAR(std::exp(expected.top[0].logprob),
+                1 / std::accumulate(logits.begin(), logits.end(), 0.0,
+                                    [&](double sum, float logit) {
+                                      return sum + std::exp(double{logit} - logits[order[0]]);
+                                    }),
+                1e-6);
+    reference.step(answer.steps[i].token);
   }
+  EXPECT_TRUE(Pending(*engine, Submission{request, {}, 0}).wait().logprobs[0]->top.empty());
   EXPECT_FALSE(generate(*engine, request).logprobs[0]);
 }
 

@@ -147,6 +147,45 @@ TEST(Quantize, NativeFromQuantisedIsAllowedAndSaid) {
   EXPECT_THAT(again.error().message, HasSubstr("is quantised already"));
 }
 
+// Rows of 96 and of 512; the outer matrices keep more bits.
+TEST(Quantize, EveryTargetOnAnyNumberOfThreads) {
+  const TemporaryFolder folder;
+  const std::vector<float> embedding = noise(256 * 8, 1), ragged = noise(96 * 5, 2),
+                           matrix = noise(512 * 7, 3);
+  GgufWriter writer;
+  writer.add_tensor("token_embd.weight", std::vector<std::uint64_t>{256, 8}, TensorType::f32);
+  writer.add_tensor("ragged.weight", std::vector<std::uint64_t>{96, 5}, TensorType::f32);
+  writer.add_tensor("matrix.weight", std::vector<std::uint64_t>{512, 7}, TensorType::f32);
+  ASSERT_TRUE(writer.begin(folder.path("in")));
+  for (const auto* data : {&embedding, &ragged, &matrix})
+    ASSERT_TRUE(writer.write({reinterpret_cast<const std::uint8_t*>(data->data()), data->size() * 4}));
+  ASSERT_TRUE(writer.finish());
+
+  for (const std::string& name : quantize_targets()) {
+    if (name.starts_with("s")) continue;  // the native profile
+    const TensorType target = *quantize_target(name);
+    std::string first;
+    for (const std::size_t threads : {1u, 2u, 3u}) {
+      const auto report = quantize_file(folder.path("in"), folder.path("out"), target, {}, threads);
+      ASSERT_TRUE(report) << report.error().message;
+      if (threads == 1) first = read_all(folder.path("out"));
+      EXPECT_EQ(first, read_all(folder.path("out")));
+      EXPECT_EQ(report->other_types.size(), name.ends_with("_k") ? 1u : 0u);
+    }
+    const auto file = GgufFile::open(folder.path("out"));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_TRUE(check_weights(*file));
+    EXPECT_EQ(file->tensor("matrix.weight")->type, target);
+    EXPECT_EQ(file->tensor("token_embd.weight")->type,
+              name.ends_with("_k") ? TensorType::q6_k : TensorType::q8_0);
+    EXPECT_EQ(file->tensor("ragged.weight")->type == target, !name.ends_with("_k"));
+    // A step of the grid over uniform noise, rounded: 25 % with four levels, 12.5 % with eight.
+    const double bound = name == "q2_k" ? 0.25 : name == "q3_k" ? 0.125 : 0.11;
+    EXPECT_LT(relative_error(matrix, widened(*file->tensor("matrix.weight"))), bound) << name;
+  }
+  EXPECT_FALSE(quantize_target("q9_9"));
+}
+
 TEST(Quantize, WhatIsQuantisedAlreadyIsRefused) {
   const TemporaryFolder folder;
   Source().write(folder.path("in"));

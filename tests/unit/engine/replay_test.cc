@@ -21,6 +21,12 @@ namespace {
 
 constexpr std::uint32_t kTokens = 80;
 const Sampling kSeeded{.temperature = 0.8f, .top_p = 0.9f, .seed = 7};
+const Sampling kPenalised{.temperature = 0.8f,
+                          .seed = 7,
+                          .repetition_penalty = 1.2f,
+                          .presence_penalty = 0.5f,
+                          .frequency_penalty = 0.25f,
+                          .logit_bias = {{9, 1.5f}}};
 
 class Replay : public testing::TestWithParam<Sampling> {
  protected:
@@ -142,14 +148,14 @@ TEST_P(Replay, CanBeCancelled) {
   std::latch held(1), release(1);
   const auto engine = file().engine({"", 1, 2, 0, 1});
   Callbacks holding;
-  holding.on_step = [&](std::size_t position, const Step&, std::optional<double>) {
+  holding.on_step = [&](std::size_t position, const Step&, const Logprobs*) {
     if (position > 0) return;
     held.count_down();
     release.wait();
   };
   holding.on_finish = [](FinishReason, const Digest&) {};
   holding.on_error = [](const Error&) {};
-  ASSERT_TRUE(engine->submit({request_, {}, false}, holding));
+  ASSERT_TRUE(engine->submit({request_, {}, {}}, holding));
   held.wait();
   const auto handle = engine->submit_replay(request_, honest_.steps, FinishReason::length,
                                             [&](Result<ReplayResult> result) { promise.set_value(result); });
@@ -161,9 +167,12 @@ TEST_P(Replay, CanBeCancelled) {
   EXPECT_EQ(result.error().kind, ErrorKind::cancelled);
 }
 
-INSTANTIATE_TEST_SUITE_P(Samplings, Replay, testing::Values(Sampling{}, kSeeded), [](const auto& test) {
-  return test.param.temperature == 0.0f ? "Greedy" : "Seeded";
-});
+INSTANTIATE_TEST_SUITE_P(Samplings, Replay, testing::Values(Sampling{}, kSeeded, kPenalised),
+                         [](const auto& test) {
+                           return test.param.repetition_penalty != 1.0f ? "Penalised"
+                                  : test.param.temperature == 0.0f      ? "Greedy"
+                                                                        : "Seeded";
+                         });
 
 }  // namespace
 }  // namespace cortensor::engine

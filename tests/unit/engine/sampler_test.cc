@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "arith/philox.h"
@@ -148,15 +150,94 @@ TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
   EXPECT_FALSE(sampler.sample({}, {}, 0));
 }
 
+TEST(Sampler, PenaltiesAndBiasesAreThoseOfTheDefinition) {
+  Sampler sampler;
+  Words words(9);
+  const std::size_t vocabulary = 700;
+  for (int round = 0; round < 400; ++round) {
+    const std::vector<float> logits = make_logits(round % 7 == 4 ? 1 : round % 7, vocabulary, words);
+    std::vector<TokenId> prompt, answer;
+    for (std::uint32_t i = words.next() % 40; i > 0; --i) prompt.push_back(words.next() % vocabulary);
+    for (std::uint32_t i = words.next() % 40; i > 0; --i) answer.push_back(words.next() % 30);
+    Sampling sampling{.temperature = round % 3 == 0 ? 0.0f : 0.8f, .top_p = 0.95f, .seed = words.next()};
+    if (round % 2 == 0) sampling.repetition_penalty = 0.5f + 2 * words.uniform();
+    if (round % 5 != 0) sampling.presence_penalty = 4 * words.uniform() - 2;
+    if (round % 7 != 0) sampling.frequency_penalty = 4 * words.uniform() - 2;
+    std::vector<arith::Bias> biases;
+    for (TokenId token = words.next() % 90; token < vocabulary && round % 4 != 0;
+         token += 1 + words.next() % 90)
+      biases.push_back({token, 20 * words.uniform() - 10});
+    for (const arith::Bias& one : biases) sampling.logit_bias.push_back({one.token, one.bias});
+    ASSERT_TRUE(check_sampling(sampling, vocabulary));
+
+    const std::vector<float> adjusted = arith::adjusted(
+        logits, {sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty, biases},
+        prompt, answer);
+    LogitAdjuster adjuster;
+    for (int again = 0; again < 2; ++again) {  // nothing is left behind by the first
+      const auto found = adjuster.adjust(logits, sampling, {prompt, answer});
+      ASSERT_EQ(0, std::memcmp(found.data(), adjusted.data(), vocabulary * sizeof(float))) << round;
+    }
+    ASSERT_EQ(*sampler.sample(logits, sampling, 7, {prompt, answer}), by_definition(adjusted, sampling, 7));
+  }
+}
+
+TEST(Sampler, ChoosesAmongTheAllowedAsTheDefinitionDoes) {
+  Sampler sampler;
+  Words words(10);
+  for (int round = 0; round < 500; ++round) {
+    const std::size_t vocabulary = 1 + words.next() % 2000;
+    const std::vector<float> logits = make_logits(round % 7, vocabulary, words);
+    TokenMask mask(vocabulary);
+    std::vector<bool> flags(vocabulary, false);
+    const float share = round % 5 == 0 ? 0.99f : 0.02f;
+    for (TokenId token = 0; token < vocabulary; ++token)
+      if (words.uniform() < share || token == vocabulary / 2) mask.add(token), flags[token] = true;
+    const Sampling sampling{.temperature = std::array{0.0f, 0.7f, 3e38f}[round % 3],
+                            .top_p = round % 2 == 0 ? 1.0f : 0.9f,
+                            .top_k = round % 4 == 0 ? 3u : 0u,
+                            .seed = words.next()};
+    const TokenId expected =
+        arith::sample(logits, {sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k},
+                      arith::uniform_at(sampling.seed, 9), flags);
+    ASSERT_EQ(*sampler.sample(logits, sampling, 9, {}, &mask), expected) << round;
+  }
+  const TokenMask none(3);
+  const auto stuck = sampler.sample(std::vector<float>{1, 2, 3}, {}, 0, {}, &none);
+  ASSERT_FALSE(stuck);
+  EXPECT_EQ(stuck.error().kind, ErrorKind::unsupported);
+}
+
+TEST(Sampler, ALogitBiasedOutOfTheNumbersIsAnError) {
+  Sampler sampler;
+  const float huge = 3e38f;
+  EXPECT_TRUE(sampler.sample(std::vector<float>{huge, 1.0f}, {.repetition_penalty = 0.5f}, 1));
+  const std::vector<TokenId> answer{0};
+  EXPECT_FALSE(sampler.sample(std::vector<float>{huge, 1.0f}, {.repetition_penalty = 0.5f}, 1, {{}, answer}));
+}
+
 TEST(Sampler, ParametersOutOfRangeAreRefusedByName) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float infinity = std::numeric_limits<float>::infinity();
-  EXPECT_TRUE(check_sampling({}));
-  EXPECT_TRUE(check_sampling({.temperature = 2.0f, .top_p = 0.1f, .min_p = 0.99f, .top_k = ~0u}));
-  for (const float bad : {-0.1f, nan, infinity}) EXPECT_FALSE(check_sampling({.temperature = bad})) << bad;
-  for (const float bad : {0.0f, -0.1f, 1.1f, nan}) EXPECT_FALSE(check_sampling({.top_p = bad})) << bad;
-  for (const float bad : {-0.1f, 1.0f, nan}) EXPECT_FALSE(check_sampling({.min_p = bad})) << bad;
-  EXPECT_EQ(check_sampling({.top_p = 2.0f}).error().message.substr(0, 6), "top_p:");
+  const auto checked = [](const Sampling& sampling) { return check_sampling(sampling, 100); };
+  EXPECT_TRUE(checked({}));
+  EXPECT_TRUE(checked({.temperature = 2.0f, .top_p = 0.1f, .min_p = 0.99f, .top_k = ~0u}));
+  for (const float bad : {-0.1f, nan, infinity}) EXPECT_FALSE(checked({.temperature = bad})) << bad;
+  for (const float bad : {0.0f, -0.1f, 1.1f, nan}) EXPECT_FALSE(checked({.top_p = bad})) << bad;
+  for (const float bad : {-0.1f, 1.0f, nan}) EXPECT_FALSE(checked({.min_p = bad})) << bad;
+  for (const float bad : {0.0f, -1.0f, 10.5f, nan}) EXPECT_FALSE(checked({.repetition_penalty = bad})) << bad;
+  for (const float bad : {-2.1f, 2.1f, nan}) {
+    EXPECT_FALSE(checked({.presence_penalty = bad})) << bad;
+    EXPECT_FALSE(checked({.frequency_penalty = bad})) << bad;
+  }
+  EXPECT_TRUE(checked({.logit_bias = {{5, -100.0f}, {99, 100.0f}}}));
+  for (const std::vector<LogitBias>& bad : {std::vector<LogitBias>{{5, 100.5f}},
+                                            {{5, nan}},
+                                            {{100, 0.0f}},
+                                            {{5, 0.0f}, {5, 0.0f}},
+                                            {{5, 0}, {4, 0}}})
+    EXPECT_FALSE(checked({.logit_bias = bad}));
+  EXPECT_EQ(checked({.top_p = 2.0f}).error().message.substr(0, 6), "top_p:");
 }
 
 }  // namespace

@@ -64,10 +64,10 @@ TEST_F(MinerCoreTest, SendsStepsInOrderAndSignsWhatItSent) {
   ASSERT_EQ(engine.running.size(), 1u);
   auto& run = engine.running.begin()->second;
   EXPECT_EQ(core.busy_slots(), 1u);
-  run.callbacks.on_step(0, step(5), std::nullopt);
-  run.callbacks.on_step(1, step(6), std::nullopt);  // gathered with the first: one message
+  run.callbacks.on_step(0, step(5), nullptr);
+  run.callbacks.on_step(1, step(6), nullptr);  // gathered with the first: one message
   executor.run();
-  run.callbacks.on_step(2, step(7), std::nullopt);
+  run.callbacks.on_step(2, step(7), nullptr);
   const Digest root = crypto::sha256(bytes_of("root"));
   run.callbacks.on_finish(FinishReason::length, root);
   executor.run();
@@ -91,14 +91,16 @@ TEST_F(MinerCoreTest, SendsStepsInOrderAndSignsWhatItSent) {
 TEST_F(MinerCoreTest, SplitsMoreStepsThanOneMessageHolds) {
   attachment.on_message(assign("a"));
   const std::size_t count = protocol::kMaxStepsPerMessage + 5;
+  const Logprobs logprobs{-0.5f, {{7, -0.25f}}};
   for (std::size_t i = 0; i < count; ++i)
-    engine.running.begin()->second.callbacks.on_step(i, step(static_cast<TokenId>(i)), -0.5);
+    engine.running.begin()->second.callbacks.on_step(i, step(static_cast<TokenId>(i)), &logprobs);
   executor.run();
   const auto steps = link.all<protocol::Steps>();
   ASSERT_EQ(steps.size(), 2u);
   EXPECT_EQ(steps[1].first, protocol::kMaxStepsPerMessage);
   EXPECT_EQ(steps[1].steps.size(), 5u);
   EXPECT_EQ(steps[1].logprobs.size(), 5u);
+  EXPECT_EQ(steps[1].logprobs[4], logprobs);
 }
 
 TEST_F(MinerCoreTest, RefusesWhatItCannotRunAndSaysWhy) {
@@ -119,7 +121,7 @@ TEST_F(MinerCoreTest, OfACancelledAttemptOnlyItsEndIsHeard) {
   attachment.on_message(assign("a"));
   attachment.on_message(protocol::Cancel{AttemptId("a")});
   EXPECT_EQ(engine.cancelled.size(), 1u);
-  engine.running.begin()->second.callbacks.on_step(0, step(5), std::nullopt);
+  engine.running.begin()->second.callbacks.on_step(0, step(5), nullptr);
   executor.run();
   EXPECT_EQ(core.busy_slots(), 1u);  // until the engine has let go of it
   EXPECT_TRUE(link.all<protocol::AttemptFailed>().empty());
@@ -167,7 +169,7 @@ TEST_F(MinerCoreTest, TheEngineMayCallAfterTheCoreIsGone) {
   core_of_its_own->bind(attachment);
   core_of_its_own->on_work(assign("late"));
   core_of_its_own.reset();
-  engine.running.rbegin()->second.callbacks.on_step(0, step(5), std::nullopt);
+  engine.running.rbegin()->second.callbacks.on_step(0, step(5), nullptr);
   engine.running.rbegin()->second.callbacks.on_finish(FinishReason::stop, {});
   executor.run();
   EXPECT_TRUE(link.all<protocol::Submission>().empty());

@@ -37,10 +37,12 @@ Receipt sample() {
   receipt.model = {"tiny:q8_0", "llama", "q8_0", crypto::sha256(bytes_of("w")), crypto::sha256(bytes_of("t")),
                    64,          32};
   receipt.request.prompt = {1, 2, 3};
-  receipt.request.sampling = {0.7f, 0.9f, 0.05f, 40, 0xffffffffffffffffu};
+  receipt.request.sampling = {
+      0.7f, 0.9f, 0.05f, 40, 0xffffffffffffffffu, 1.1f, 0.25f, -0.5f, {{3, -100.0f}, {8, 0.1f}}};
   receipt.request.max_tokens = 4;
   receipt.request.stop_tokens = {9};
   receipt.request.stop_strings = {"\n\n"};
+  receipt.request.grammar = "root ::= \"é\"*";
   receipt.steps = {{5, crypto::sha256(bytes_of("a"))}, {9, crypto::sha256(bytes_of("b"))}};
 
   Commitment commitment;
@@ -87,7 +89,7 @@ TEST(Receipt, HasNoProblemsAndReadsBackFromJson) {
 // version.
 TEST(Receipt, CanonicalBytesAreFrozen) {
   EXPECT_EQ(to_hex(receipt_digest(sample())),
-            "768a5ca69f31dbbcab59a159b36a0ce9e3e94f7609a586cbdcacd7d53c16ddc4");
+            "6d76b2b026e1b8aaf9676fbdff53f725a2aeba3b57b14e6531992968957c72f7");
 }
 
 TEST(Receipt, NamesWhatWasTamperedWith) {
@@ -98,6 +100,11 @@ TEST(Receipt, NamesWhatWasTamperedWith) {
   const std::vector<Case> cases = {
       {[](Receipt& r) { r.request.prompt[1] = 7; }, "the prompt or a parameter was changed"},
       {[](Receipt& r) { r.request.sampling.temperature = 0; }, "the prompt or a parameter was changed"},
+      {[](Receipt& r) { r.request.sampling.repetition_penalty = 1; },
+       "the prompt or a parameter was changed"},
+      {[](Receipt& r) { r.request.sampling.logit_bias[1].bias = 0.2f; },
+       "the prompt or a parameter was changed"},
+      {[](Receipt& r) { r.request.grammar += ' '; }, "the prompt or a parameter was changed"},
       {[](Receipt& r) { r.model.weights[0] ^= 1; }, "commitment 0: expected model"},
       {[](Receipt& r) { r.steps.pop_back(); }, "expected 2 positions in the transcript, found 1"},
       {[](Receipt& r) { r.commitments[0].finish = FinishReason::length; }, "signature is not of miner"},

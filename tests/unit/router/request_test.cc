@@ -38,11 +38,13 @@ TEST(CompletionRequest, EveryFieldIsRead) {
       R"({"model":"m","messages":[{"role":"developer","content":"brief"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],
           "temperature":0.5,"top_p":0.9,"top_k":40,"min_p":0.05,"seed":18446744073709551615,"n":3,"stop":["x","y","x"],"logprobs":true,
           "top_logprobs":2,"max_completion_tokens":7,"stream":true,"stream_options":{"include_usage":true},"session":"sess_1","user":"u",
-          "tools":[],"frequency_penalty":0,"logit_bias":{},"response_format":{"type":"text"},"nobody_knows":1,"top_a":null})");
+          "tools":[],"frequency_penalty":-0.5,"presence_penalty":2,"repetition_penalty":1.1,"logit_bias":{"7":-100,"5":0.5,"6":null},"response_format":{"type":"text"},"nobody_knows":1,"top_a":null})");
   ASSERT_TRUE(call) << call.error().error.message;
   EXPECT_EQ(call->messages.at(0).role, "system");
   EXPECT_EQ(call->messages.at(1).content, "ab");
-  EXPECT_EQ(call->sampling, (Sampling{0.5f, 0.9f, 0.05f, 40, 18446744073709551615u}));
+  EXPECT_EQ(
+      call->sampling,
+      (Sampling{0.5f, 0.9f, 0.05f, 40, 18446744073709551615u, 1.1f, 2.0f, -0.5f, {{5, 0.5f}, {7, -100.0f}}}));
   EXPECT_EQ(call->n, 3u);
   EXPECT_EQ(call->stop, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(call->max_tokens, 7u);
@@ -89,9 +91,28 @@ TEST(CompletionRequest, WhatIsWrongIsNamed) {
       {R"("logprobs":3)", "logprobs"},
       {R"("top_logprobs":1)", "top_logprobs"},
       {R"("tools":[{"type":"function"}])", "tools"},
-      {R"("logit_bias":{"5":1})", "logit_bias"},
-      {R"("presence_penalty":0.5)", "presence_penalty"},
-      {R"("response_format":{"type":"json_object"})", "response_format"},
+      {R"("logit_bias":[5])", "logit_bias"},
+      {R"("logit_bias":{"05":1})", "logit_bias"},
+      {R"("logit_bias":{"-5":1})", "logit_bias"},
+      {R"("logit_bias":{"4294967296":1})", "logit_bias"},
+      {R"("logit_bias":{"5":100.5})", "logit_bias.5"},
+      {R"("logit_bias":{"5":"1"})", "logit_bias.5"},
+      {R"("presence_penalty":2.5)", "presence_penalty"},
+      {R"("frequency_penalty":-2.1)", "frequency_penalty"},
+      {R"("repetition_penalty":0)", "repetition_penalty"},
+      {R"("repetition_penalty":11)", "repetition_penalty"},
+      {R"("response_format":"json")", "response_format"},
+      {R"("response_format":{"type":"xml"})", "response_format"},
+      {R"("response_format":{"type":"json_schema"})", "response_format"},
+      {R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"string","format":"date"}}})",
+       "response_format"},
+      {R"("response_format":{"type":"json_schema","json_schema":{"schema":{"$ref":"#"}}})",
+       "response_format"},
+      {R"("response_format":{"type":"json_object"},"grammar":"root ::= \"x\"")", "response_format"},
+      {R"("grammar":"")", "grammar"},
+      {R"("grammar":"root ::= other")", "grammar"},
+      {R"("grammar":7)", "grammar"},
+      {R"("logprobs":true,"top_logprobs":21)", "top_logprobs"},
       {R"("modalities":["text","audio"])", "modalities"},
       {R"("messages":[])", "messages"},
       {R"("messages":[{"role":"tool","content":"x"}])", "messages[0].role"},
@@ -149,6 +170,26 @@ TEST(CompletionRequest, PromptsComeInFourShapes) {
   EXPECT_TRUE(parse_completion(completion_with(R"("prompt":"a","logprobs":0)"))->logprobs);
 }
 
+TEST(CompletionRequest, AConstraintBecomesTheRequestsGrammar) {
+  const auto model = make_model();
+  const auto grammar = [&](const std::string& more) {
+    const auto call = parse_chat(chat_with(more));
+    EXPECT_TRUE(call) << call.error().error.message;
+    return call ? call->grammar : "";
+  };
+  EXPECT_EQ(grammar(R"("response_format":{"type":"text"})"), "");
+  EXPECT_EQ(grammar(R"("grammar":"root ::= \"x\"")"), "root ::= \"x\"");
+  EXPECT_THAT(grammar(R"("response_format":{"type":"json_object"})"), HasSubstr("root ::= object"));
+  EXPECT_THAT(grammar(R"("response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,
+                         "schema":{"type":"boolean"}}})"),
+              HasSubstr("root ::= boolean"));
+  const auto call =
+      parse_completion(completion_with(R"("prompt":"a","grammar":"root ::= [ab]","logprobs":4)"));
+  ASSERT_TRUE(call) << call.error().error.message;
+  EXPECT_EQ(call->top_logprobs, 4u);
+  EXPECT_EQ(make_requests(*call, *model)->at(0).grammar, "root ::= [ab]");
+}
+
 TEST(CompletionRequest, ChoicesAreRequestsWithSeedsInOrder) {
   const auto model = make_model();
   const auto call =
@@ -174,6 +215,7 @@ TEST(CompletionRequest, WhatDoesNotFitTheContextIsRefused) {
   EXPECT_EQ(requests(R"("prompt":"abc","max_tokens":253)").error().param, "max_tokens");
   EXPECT_EQ(requests("\"prompt\":\"" + std::string(255, 'a') + "\"").error().param, "prompt");
   EXPECT_EQ(requests(R"("prompt":[1000000])").error().param, "prompt");
+  EXPECT_EQ(requests(R"("prompt":"a","logit_bias":{"1000000":1})").error().param, "logit_bias");
 }
 
 }  // namespace

@@ -44,11 +44,19 @@ TEST(Codec, TheLargestMessagesFitTheirFrames) {
   RandomMessages random(2);
   auto check = std::get<protocol::Check>(random.router_message(4));
   check.request.prompt.assign(protocol::kMaxPromptTokens, std::numeric_limits<TokenId>::max());
+  check.request.grammar.assign(kMaxGrammarBytes, 'g');
   check.steps.assign(protocol::kMaxAnswerTokens, {std::numeric_limits<TokenId>::max(), {}});
   const RouterFrame frame{1, check};
   const auto back = decode_router_frame(encode(frame));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_TRUE(*back == frame);
+
+  auto steps = std::get<protocol::Steps>(random.node_message(1));
+  steps.first = 0;
+  steps.steps.assign(protocol::kMaxStepsPerMessage, {std::numeric_limits<TokenId>::max(), {}});
+  steps.logprobs.assign(steps.steps.size(),
+                        {-1.0f, std::vector<TokenLogprob>(kMaxTopLogprobs, {~0u, -1.0f})});
+  EXPECT_TRUE(decode_node_frame(encode(NodeFrame{1, steps})));
 
   auto hello = std::get<protocol::Hello>(random.node_message(0));
   const std::string name(protocol::kMaxNameBytes, 'n');
@@ -125,8 +133,22 @@ TEST(Codec, NamesTheNodeFieldBeyondItsLimit) {
             "steps.steps.tokens: expected 1 to 1024 tokens, found 1025");
   EXPECT_EQ(steps([](Steps& m) { m.steps.resize(3), m.logprobs.resize(2); }),
             "steps.logprobs: expected none or 3, found 2");
-  EXPECT_EQ(steps([](Steps& m) { m.logprobs.assign(m.steps.size(), INFINITY); }),
+  EXPECT_EQ(steps([](Steps& m) {
+              m.logprobs.assign(m.steps.size(), Logprobs{INFINITY, {}});
+            }),
             "steps.logprobs: expected finite numbers");
+  EXPECT_EQ(steps([](Steps& m) {
+              m.logprobs.assign(m.steps.size(), Logprobs{0, {{1, NAN}}});
+            }),
+            "steps.top_logprobs: expected finite numbers");
+  EXPECT_EQ(steps([](Steps& m) {
+              m.steps.resize(2), m.logprobs = {{0, {{1, 0}, {2, 0}}}, {0, {{1, 0}}}};
+            }),
+            "steps.top_tokens: expected as many for each step, each with a log-probability, found 3");
+  EXPECT_EQ(steps([](Steps& m) {
+              m.logprobs.assign(m.steps.size(), Logprobs{0, std::vector<TokenLogprob>(21)});
+            }),
+            "steps.top_tokens: expected 0 to 20 for each step, found 21");
   EXPECT_EQ(steps([](Steps& m) { m.first = ~0u; }), "steps.first: expected 0 to 131071, found 4294967295");
   EXPECT_EQ(steps([](Steps& m) { m.first = kMaxAnswerTokens - 1, m.steps.resize(2), m.logprobs.clear(); }),
             "steps.first + steps: expected 1 to 131072, found 131073");
@@ -158,6 +180,24 @@ TEST(Codec, NamesTheRouterFieldBeyondItsLimit) {
             "assign.request.sampling.top_p: expected above 0, at most 1");
   EXPECT_EQ(request([](auto& r) { r.sampling.min_p = 1; }),
             "assign.request.sampling.min_p: expected from 0, below 1");
+  EXPECT_EQ(request([](auto& r) { r.grammar.assign(kMaxGrammarBytes + 1, 'g'); }),
+            "assign.request.grammar: expected 0 to 65536 bytes, found 65537");
+  EXPECT_EQ(request([](auto& r) { r.sampling.repetition_penalty = 0; }),
+            "assign.request.sampling.repetition_penalty: expected above 0, at most 10");
+  EXPECT_EQ(request([](auto& r) { r.sampling.presence_penalty = NAN; }),
+            "assign.request.sampling.presence_penalty: expected -2 to 2");
+  EXPECT_EQ(request([](auto& r) { r.sampling.frequency_penalty = 2.5f; }),
+            "assign.request.sampling.frequency_penalty: expected -2 to 2");
+  EXPECT_EQ(request([](auto& r) { r.sampling.logit_bias.resize(301); }),
+            "assign.request.sampling.logit_bias: expected 0 to 300, found 301");
+  EXPECT_EQ(request([](auto& r) {
+              r.sampling.logit_bias = {{1, 100.5f}};
+            }),
+            "assign.request.sampling.logit_bias: expected -100 to 100");
+  EXPECT_EQ(request([](auto& r) {
+              r.sampling.logit_bias = {{1, 1}, {1, 1}};
+            }),
+            "assign.request.sampling.logit_bias: expected rising tokens");
   EXPECT_EQ(request([](auto& r) { r.max_tokens = 0; }),
             "assign.request.max_tokens: expected 1 to 131072, found 0");
   EXPECT_EQ(request([](auto& r) { r.stop_tokens.resize(17); }),

@@ -163,7 +163,7 @@ TEST_F(Faults, ANodeThatDoesNotReadIsCutWhenItsOutboxOverflows) {
   ASSERT_TRUE(raw.write(1, hello_of(test_key(2))));
   ASSERT_TRUE(router.wait([&] { return router.hellos.size() == 2; }));
   const auto link = router.hellos[1].first;
-  protocol::Assign big{AttemptId("att_1"), {}, {}, {}, false};
+  protocol::Assign big{AttemptId("att_1"), {}, {}, {}, {}};
   big.request.prompt.assign(protocol::kMaxPromptTokens, ~TokenId{0});
   for (int i = 0; i < 60; ++i) router.send(link, big);  // 1.3 MB each: more than the outbox and every window
   ASSERT_TRUE(router.wait([&] { return router.closed.size() == 1; }));

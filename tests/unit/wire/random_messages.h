@@ -39,7 +39,8 @@ class RandomMessages {
       case 1:
         return protocol::Refusal{error_kind(), text(0, protocol::kMaxReasonBytes)};
       case 2:
-        return protocol::Assign{attempt(), fixed<32>(), request(), tokens(0, 2000), below(2) == 1};
+        return protocol::Assign{attempt(),       fixed<32>(),   request(),
+                                tokens(0, 2000), below(2) == 1, below(kMaxTopLogprobs + 1)};
       case 3:
         return protocol::Cancel{attempt()};
       default:
@@ -94,11 +95,16 @@ class RandomMessages {
   GenerationRequest request() {
     GenerationRequest to;
     to.prompt = tokens(1, 2000);
-    to.sampling = {unit() * 2, 1 - unit(), unit(), number(), number64()};
+    to.sampling = {unit() * 2,      1 - unit(),     unit(),         number(), number64(),
+                   10 - 9 * unit(), 4 * unit() - 2, 2 - 4 * unit(), {}};
+    TokenId token = 0;
+    for (std::size_t i = length(0, kMaxLogitBiases); i > 0; --i)
+      to.sampling.logit_bias.push_back({token += 1 + below(400), 200 * unit() - 100});
     to.max_tokens = 1 + below(protocol::kMaxAnswerTokens);
     to.stop_tokens = tokens(0, kMaxStopTokens);
     to.stop_strings.resize(length(0, kMaxStopStrings));
     for (auto& stop : to.stop_strings) stop = text(1, kMaxStopStringBytes);
+    to.grammar = text(0, kMaxGrammarBytes);
     return to;
   }
   protocol::Commitment commitment() {
@@ -145,7 +151,11 @@ class RandomMessages {
     protocol::Steps to{attempt(), below(1000), transcript(1, protocol::kMaxStepsPerMessage), {}};
     if (below(2) == 1) {
       to.logprobs.resize(to.steps.size());
-      for (float& value : to.logprobs) value = -20 * unit();
+      const std::size_t top = below(kMaxTopLogprobs + 1);
+      for (Logprobs& one : to.logprobs) {
+        one.chosen = -20 * unit();
+        for (std::size_t i = 0; i < top; ++i) one.top.push_back({number(), -20 * unit()});
+      }
     }
     return to;
   }
