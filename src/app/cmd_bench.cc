@@ -173,6 +173,12 @@ class Ceilings {
   std::atomic<std::uint64_t> sink_{0};
 };
 
+// "cpu avx2, 2 threads" runs the kernels "avx2".
+std::string kernels_of(std::string_view backend) {
+  backend = backend.substr(0, backend.find(','));
+  return std::string(backend.substr(backend.rfind(' ') + 1));
+}
+
 struct Row {
   std::string test;  // "prompt 512", "generate 64 x 8"
   std::size_t batch = 0;
@@ -207,7 +213,7 @@ Result<Measured> measure(const Options& options, const std::string& path, const 
   if (!engine) return engine.error();
   Measured out;
   out.load_seconds = seconds(Clock::now() - begin);
-  out.isa = (*engine)->isa_name();
+  out.isa = kernels_of((*engine)->isa_name());
   out.threads = (*engine)->threads();
 
   ProgressBar bar("Measuring");
