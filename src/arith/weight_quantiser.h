@@ -65,7 +65,7 @@ bool quantise_line(std::span<const float> x, Block& out) {
   , kOffset = requires {
     out.offset;
   };
-  constexpr Grid kGrid = kOffset ? Grid{0, kFifth ? 31 : 15} : Grid{-16, 15};
+  static constexpr Grid kGrid = kOffset ? Grid{0, kFifth ? 31 : 15} : Grid{-16, 15};
   out = {};
   const Line line = kOffset ? fit_line(x, kGrid, false) : fit_scale(x, kGrid);
   double scale = 0.0, offset = 0.0;
@@ -113,7 +113,7 @@ bool quantise_offset_blocks(std::span<const float> x, Block& out) {
   constexpr bool kFifth = requires {
     out.fifth;
   };
-  constexpr Grid kGrid{0, kFifth ? 31 : 15}, kFactors{0, 63};
+  static constexpr Grid kGrid{0, kFifth ? 31 : 15}, kFactors{0, 63};
   out = {};
   const auto lines = lines_of<8>(x, [](std::span<const float> part) { return fit_line(part, kGrid, true); });
   double d = 0.0, e = 0.0;
@@ -146,7 +146,7 @@ inline bool quantise_weights(std::span<const float> x, BlockQ5K& out) {
 
 // Spec: A16.5
 inline bool quantise_weights(std::span<const float> x, BlockQ6K& out) {
-  constexpr Grid kGrid{-32, 31}, kFactors{-128, 127}, kNone{0, 0};
+  static constexpr Grid kGrid{-32, 31}, kFactors{-128, 127}, kNone{0, 0};
   out = {};
   const auto lines = lines_of<16>(x, [](std::span<const float> part) { return fit_scale(part, kGrid); });
   double d = 0.0;
@@ -167,7 +167,7 @@ inline bool quantise_weights(std::span<const float> x, BlockQ6K& out) {
 
 // Spec: A16.5
 inline bool quantise_weights(std::span<const float> x, BlockQ3K& out) {
-  constexpr Grid kGrid{-4, 3}, kFactors{-32, 31}, kNone{0, 0};
+  static constexpr Grid kGrid{-4, 3}, kFactors{-32, 31}, kNone{0, 0};
   out = {};
   const auto lines = lines_of<16>(x, [](std::span<const float> part) { return fit_scale(part, kGrid); });
   double d = 0.0;
@@ -190,7 +190,7 @@ inline bool quantise_weights(std::span<const float> x, BlockQ3K& out) {
 
 // Spec: A16.5
 inline bool quantise_weights(std::span<const float> x, BlockQ2K& out) {
-  constexpr Grid kGrid{0, 3}, kFactors{0, 15};
+  static constexpr Grid kGrid{0, 3}, kFactors{0, 15};
   out = {};
   const auto lines = lines_of<16>(x, [](std::span<const float> part) { return fit_line(part, kGrid, true); });
   double d = 0.0, e = 0.0;
