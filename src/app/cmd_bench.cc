@@ -387,7 +387,7 @@ void add_bench(CLI::App& root) {
   command->add_option("-r,--rounds", options->rounds, "of each test; the median counts")
       ->capture_default_str()
       ->transform(whole(1, 1000));
-  command->add_option("--isa", options->isa, "force scalar, avx2 or avx512 (or CORTENSOR_ISA)");
+  command->add_option("--isa", options->isa, kIsaHelp);
   command->add_flag("--json", options->json, "the figures as one JSON object");
   examples(command,
            "  cortensor bench --shape llama-3.2-1b --type q4_0 -t 1,2 --batch 1,8\n"

@@ -179,8 +179,7 @@ void add_generate(CLI::App& root) {
       ->add_option("--json-schema", options->json_schema,
                    "file with a JSON schema that the answer has to follow")
       ->excludes(grammar);
-  command->add_option("--isa", options->isa,
-                      "force scalar, avx2, avx512 or amx; by default the best there is (or CORTENSOR_ISA)");
+  command->add_option("--isa", options->isa, kIsaHelp);
   command->add_option("--threads", options->threads, "0 is one per processor")
       ->capture_default_str()
       ->transform(thread_count());

@@ -43,7 +43,7 @@ void add_logits(CLI::App& root) {
                    "file to write: little-endian binary32, a row of the vocabulary's size "
                    "for each token")
       ->required();
-  command->add_option("--isa", options->engine.isa, "force scalar, avx2 or avx512 (or CORTENSOR_ISA)");
+  command->add_option("--isa", options->engine.isa, kIsaHelp);
   command->add_option("--threads", options->engine.threads, "0 is one per processor")
       ->capture_default_str()
       ->transform(thread_count());

@@ -32,7 +32,7 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
       ->capture_default_str()
       ->transform(thread_count());
   command->add_option("--slots", options->slots, slots_help)->capture_default_str()->transform(whole(1, 256));
-  command->add_option("--isa", options->isa, "force scalar, avx2, avx512 or amx");
+  command->add_option("--isa", options->isa, kIsaHelp);
   examples(
       command,
       "  cortensor " + name +

@@ -69,7 +69,7 @@ void add_perplexity(CLI::App& root) {
   command->add_option("--windows", options->measure.windows, "only the first so many; 0 is all")
       ->capture_default_str()
       ->transform(whole(0, 1 << 30));
-  command->add_option("--isa", options->engine.isa, "force scalar, avx2 or avx512 (or CORTENSOR_ISA)");
+  command->add_option("--isa", options->engine.isa, kIsaHelp);
   command->add_option("--threads", options->engine.threads, "0 is one per processor")
       ->capture_default_str()
       ->transform(thread_count());

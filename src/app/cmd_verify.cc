@@ -132,7 +132,7 @@ void add_verify(CLI::App& root) {
       ->transform(CLI::Validator(identity, "KEY"));
   command->add_option("--validator", options->validators, "likewise for the verdict")
       ->transform(CLI::Validator(identity, "KEY"));
-  command->add_option("--isa", options->isa, "force scalar, avx2, avx512 or amx");
+  command->add_option("--isa", options->isa, kIsaHelp);
   command->add_option("--threads", options->threads, "0 is one per processor")
       ->capture_default_str()
       ->transform(thread_count());
