@@ -33,8 +33,7 @@ inline bool quantise_block_f16(std::span<const float> x, std::int8_t* q, std::ui
   return true;
 }
 
-// Spec: A11. A model with a quantised matrix in any layer keeps an int8 cache; the others, whose activations
-// are not quantised anywhere, keep binary16.
+// Spec: A11. A model with a native matrix (A17) in any layer keeps an int8 cache, others binary16.
 enum class CacheType : std::uint8_t { int8, f16 };
 
 // Rows of head_dim elements; the last block of a row is short when head_dim is no multiple of 32.

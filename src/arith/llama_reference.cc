@@ -25,7 +25,7 @@ CacheType cache_type(const LlamaWeights& weights) {
   for (const LlamaLayer& layer : weights.layers)
     for (const Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
                                  &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
-      if (is_quantised(matrix->type) || is_segmented(matrix->type)) return CacheType::int8;
+      if (is_segmented(matrix->type)) return CacheType::int8;
   return CacheType::f16;
 }
 

@@ -49,7 +49,7 @@ struct LlamaWeights {
   Matrix output;                       // [vocab_size, dim]; the embedding itself where the two are tied
 };
 
-// Spec: A11. int8 if any layer has a quantised matrix, binary16 otherwise.
+// Spec: A11. int8 if any layer has a native matrix, binary16 otherwise.
 CacheType cache_type(const LlamaWeights& weights);
 
 // Spec: A13. One sequence. `weights` must outlive it.

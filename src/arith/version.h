@@ -7,6 +7,6 @@
 namespace cortensor::arith {
 
 // Spec: A1
-inline constexpr std::uint32_t kArithmeticVersion = 1;
+inline constexpr std::uint32_t kArithmeticVersion = 2;
 
 }  // namespace cortensor::arith

@@ -1,7 +1,6 @@
 // Claim: our arithmetic stays close to exact mathematics. Logits of small random models (standard deviation
-// 0.95) against those computed in binary64 from the same weights. With regular weights and the K types we are
-// no further than llama.cpp with its F16 cache; with the types of 32 elements, where it has 0.0168 to 0.0179,
-// we pay 0.003 for the int8 cache. The data lies in CORTENSOR_CONFORMANCE; without it the test is skipped.
+// 0.95) against those computed in binary64 from the same weights: to the four digits that llama.cpp's
+// distances are published with, no type is further from them. The data lies in CORTENSOR_CONFORMANCE; without it the test is skipped.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -70,13 +69,13 @@ TEST_P(ForwardLogits, StayCloseToMathematics) {
   const double mean = sum / static_cast<double>(tokens.size() * vocab);
   RecordProperty("mean_difference", std::to_string(mean));
   std::printf("%s: mean |difference| %.5f\n", GetParam().type, mean);
-  EXPECT_LE(mean, GetParam().largest_mean_difference);
+  EXPECT_LE(std::round(mean * 1e4), std::round(GetParam().largest_mean_difference * 1e4));
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ForwardLogits,
-                         testing::Values(Case{"f16", 0.0005}, Case{"bf16", 0.0050}, Case{"q8_0", 0.0205},
-                                         Case{"q4_0", 0.0198}, Case{"q4_1", 0.0213}, Case{"q5_0", 0.0195},
-                                         Case{"q5_1", 0.0204}, Case{"q6_k", 0.0249}, Case{"q5_k_m", 0.0247},
+                         testing::Values(Case{"f16", 0.0005}, Case{"bf16", 0.0050}, Case{"q8_0", 0.0171},
+                                         Case{"q4_0", 0.0173}, Case{"q4_1", 0.0179}, Case{"q5_0", 0.0168},
+                                         Case{"q5_1", 0.0176}, Case{"q6_k", 0.0249}, Case{"q5_k_m", 0.0247},
                                          Case{"q4_k_m", 0.0250}, Case{"q3_k_m", 0.0240},
                                          Case{"q2_k", 0.0256}),
                          [](const auto& test) { return std::string(test.param.type); });
