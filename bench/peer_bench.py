@@ -53,11 +53,12 @@ class Peer:
         self.process.wait()
 
 
-def ours(options, model, prompt, tokens, batch):
-    command = [options.cortensor, "bench", "--model", model, "-p", str(prompt), "-n", str(tokens), "--batch", str(batch), "-t",
-               str(options.threads), "-r", "1", "--json"] + (["--isa", options.isa] if options.isa else [])
-    run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["runs"][0]
-    return run["isa"], run["rows"][0]
+def ours(options, model):
+    """All tests in one process, which loads the model once: the rows follow each other as the tests do."""
+    command = [options.cortensor, "bench", "--model", model, "-p", str(options.prompt), "-n", str(options.tokens), "--batch",
+               *options.batch.split(","), "-t", str(options.threads), "-r", "1", "--json"]
+    command += ["--isa", options.isa] if options.isa else []
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["runs"][0]
 
 
 def made(options, folder, kind):
@@ -74,7 +75,7 @@ def main():
     if not (folder / "node_modules/node-llama-cpp").exists():
         (folder / "package.json").write_text("{}")
         subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", PACKAGE], cwd=folder, check=True)
-    tests = ([("prompt", options.prompt, 0, 1)] if options.prompt else []) + \
+    tests = [("prompt", options.prompt, 0, 1)] * (options.prompt > 0) + \
         [("generate", 0, options.tokens, int(batch)) for batch in options.batch.split(",") if options.tokens]
     for kind in [None] if options.model else options.type.split(","):
         files = [options.model] * 2
@@ -82,20 +83,23 @@ def main():
             mine, _, theirs = kind.partition(":")
             files = [made(options, folder, mine), made(options, folder, theirs or mine)]
         peer = Peer(str(folder), files[1], options.threads)
-        for name, prompt, tokens, batch in tests:
-            rows = {"ours": [], "share": [], "peer": []}
-            for _ in range(options.rounds):
-                isa, row = ours(options, files[0], prompt, tokens, batch)
-                rows["ours"].append(row["tokens_per_second"])
-                rows["share"].append(row["share_of_memory_read"] or row["share_of_integer_products"])
-                rows["peer"].append(peer.measure(prompt, tokens, batch)[name])
-            middle = {key: statistics.median(values) for key, values in rows.items()}
-            what = f"prompt {prompt}" if prompt else f"generate {tokens} x {batch}"
-            print(f"{pathlib.Path(files[0]).name} {isa} {options.threads} threads, {what}: ours {middle['ours']:.2f}, peer "
-                  f"{middle['peer']:.2f} tokens/s, ratio {middle['ours'] / middle['peer']:.2f} "
-                  f"({'/'.join(f'{a / b:.2f}' for a, b in zip(rows['ours'], rows['peer']))}); {middle['share']:.0%} of the ceiling",
-                  flush=True)
+        results = [{"ours": [], "share": [], "peer": []} for _ in tests]
+        for _ in range(options.rounds):
+            run = ours(options, files[0])
+            for result, row, (name, prompt, tokens, batch) in zip(results, run["rows"], tests):
+                result["ours"].append(row["tokens_per_second"])
+                result["share"].append(row["share_of_memory_read"] or row["share_of_integer_products"])
+                result["peer"].append(peer.measure(prompt, tokens, batch)[name])
         peer.close()
+        print(f"{pathlib.Path(files[0]).name}, {run['isa']}, {options.threads} threads; plain read "
+              f"{run['memory_read_bytes_per_second'] / 1e9:.1f} GB/s, products {run['integer_products_per_second'] / 1e9:.0f} G/s, peak "
+              f"memory {run['peak_memory_over_weights']:.2f} x the weights")
+        for result, (_, prompt, tokens, batch) in zip(results, tests):
+            middle = {key: statistics.median(values) for key, values in result.items()}
+            what = f"prompt {prompt}" if prompt else f"generate {tokens} x {batch}"
+            print(f"  {what}: ours {middle['ours']:.2f}, peer {middle['peer']:.2f} tokens/s, ratio "
+                  f"{middle['ours'] / middle['peer']:.2f} ({'/'.join(f'{a / b:.2f}' for a, b in zip(result['ours'], result['peer']))}); "
+                  f"{middle['share']:.0%} of the ceiling", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include "arith/attention.h"
 #include "base/check.h"
 #include "compute/cpu/dispatch.h"
+#include "compute/cpu/input_tiles.h"
 #include "compute/cpu/kv_page.h"
 #include "compute/cpu/packing.h"
 #include "compute/cpu/segment_matrix.h"
@@ -109,13 +110,12 @@ void CpuBackend::rmsnorm(const float* x, std::size_t tokens, std::span<const flo
 
 void CpuBackend::quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed) {
   const std::size_t blocks = PackedMatrix::padded_blocks(cols);
-  input_.resize(std::max(input_.size(), tokens * blocks * kernels_.token_bytes));
+  input_.resize(std::max(input_.size(), input_bytes(kernels_, tokens, blocks)));
   split(tokens, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
-      const std::size_t first = t / kTileTokens * kTileTokens;
-      const std::size_t tile_tokens = std::min(kTileTokens, tokens - first);
-      std::uint8_t* const tile = input_.data() + first * blocks * kernels_.token_bytes;
-      if (!kernels_.quantise(x + t * cols, cols, blocks, tile_tokens, t - first, tile)) mark(failed, t);
+      const InputTile tile = input_tile(kernels_, t, tokens);
+      std::uint8_t* const out = input_.data() + tile.first * blocks * kernels_.token_bytes;
+      if (!kernels_.quantise(x + t * cols, cols, blocks, tile.tokens, t - tile.first, out)) mark(failed, t);
     }
   });
 }

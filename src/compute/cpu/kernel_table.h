@@ -13,13 +13,14 @@
 
 namespace cortensor::compute {
 
-// A quantised input is cut into tiles of 4 tokens, the last tile of what remains; a tile of T tokens holds
+// A quantised input is cut into tiles of 4 tokens, the last tile of what remains, or, for many tokens where
+// that suits the instruction set, into large ones of 16, the last one padded. A tile of T tokens holds
 // one record per block, kInputBytes * T long: q [T][32], then seven times [T] numbers of four bytes: the
 // scales; the starting values of the two kinds of integer sums, in the form that suits the instruction set;
 // the sums of q over both halves of the block, a word each; and what offsets are multiplied with (A5.1), for
 // the block and for each half. Where it suits the instruction set, a whole tile then holds q once more, in
 // words.
-constexpr size_t kTileTokens = 4, kInputBytes = 32 + 7 * 4;
+constexpr size_t kTileTokens = 4, kLargeTile = 16, kInputBytes = 32 + 7 * 4;
 
 // A product of packed weights with the rows of an input. Computes row groups [first_group, end_group).
 struct MatmulArgs {
@@ -70,7 +71,8 @@ constexpr size_t kWeightTypes = static_cast<size_t>(arith::WeightType::bf16) + 1
 struct KernelTable {
   const char* name;
   size_t width;
-  size_t token_bytes;  // of a tile, per token and block: at least kInputBytes
+  size_t token_bytes;        // of a tile, per token and block: at least kInputBytes
+  size_t large_tile_tokens;  // products of at least so many tokens want large tiles
 
   // A4. Writes token `lane` of the tile of `tile_tokens` tokens that begins at `tile`; elements from n on are
   // zero. Returns false if a value is not finite.

@@ -16,6 +16,7 @@
 #include "arith/silu.h"
 #include "base/runtime/thread_pool.h"
 #include "compute/cpu/dispatch.h"
+#include "compute/cpu/input_tiles.h"
 #include "compute/cpu/kv_page.h"
 #include "compute/cpu/packing.h"
 #include "compute/cpu/segment_matrix.h"
@@ -97,13 +98,13 @@ bool matmul_is_exact(const KernelTable& table, WeightType type) {
 
   const std::vector<float> x = random.values(kTokens * cols);
   const std::size_t blocks = matrix.blocks();
-  Buffer input(kTokens * blocks * table.token_bytes);
+  Buffer input(input_bytes(table, kTokens, blocks));
   std::vector<float> expected(kRows * kTokens), found(kRows * kTokens);
   for (std::size_t t = 0; t < kTokens; ++t) {
     const std::span row(x.data() + t * cols, cols);
-    const std::size_t first = t / kTileTokens * kTileTokens;
-    std::uint8_t* const tile = input.data() + first * blocks * table.token_bytes;
-    table.quantise(row.data(), cols, blocks, std::min(kTileTokens, kTokens - first), t - first, tile);
+    const InputTile tile = input_tile(table, t, kTokens);
+    std::uint8_t* const out = input.data() + tile.first * blocks * table.token_bytes;
+    table.quantise(row.data(), cols, blocks, tile.tokens, t - tile.first, out);
     arith::matvec(type, file.data(), row, {&expected[t * kRows], kRows});
   }
   MatmulArgs args{};

@@ -1,186 +1,31 @@
-// AVX-512 with AMX int8 tiles for the products of several tokens with native weights. A tile of 16 tokens by
-// 64 elements meets 64 elements of 16 rows, which lie in memory as the tile unit wants them
-// (segment_matrix.h); the 16 x 16 sums of a whole segment stay in the tile, and go through the first-level
-// cache into the running totals.
+// AVX-512 with AMX int8 tiles for the products of several tokens.
 #include "compute/cpu/kernel_table.h"
 #include "compute/cpu/lanes/avx512_segments.h"
 // The algorithms, over the lanes above.
 #include "compute/cpu/generic/kernels.inc"
+// Those of the matrix unit, over both.
+#include "compute/cpu/isa/amx_blocks.h"
+#include "compute/cpu/isa/amx_segments.h"
 
 namespace cortensor::compute {
-namespace {
-
-constexpr size_t kTile = 16;        // tokens, and rows of weights
-constexpr size_t kStep = 64;        // elements of a tile's row
-constexpr size_t kPanelTiles = 8;   // of tokens that share a pass over a segment of weights
-constexpr size_t kLeastTokens = 3;  // fewer are faster without
-
-using Sums = int32_t[kTile][kTile];                    // [token][row]
-using Totals = float[kPanelTiles * kTile][2 * kTile];  // [token][rows of two groups]
-
-// All tiles with 16 rows of 64 bytes.
-inline void configure_tiles() {
-  struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-  } config = {};
-  config.palette = 1;
-  for (int i = 0; i < 8; ++i) {
-    config.row_bytes[i] = kStep;
-    config.rows[i] = kTile;
-  }
-  __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
-}
-
-// Asks for the part of the bytes of a coming segment that belongs to the step at element k of this one.
-inline void ask_ahead(const uint8_t* next, size_t bytes, size_t k, size_t length) {
-  const uint8_t* end = next + bytes * (k + kStep) / length;
-  for (const uint8_t* line = next + bytes * k / length; line < end; line += 64) prefetch(line);
-}
-
-// The sums of `A` tiles of tokens with `B` groups of rows over one segment: sums[2 a + b]. `next`: where the
-// groups' next `bytes` lie, to be asked for meanwhile; null where a pass over many tokens leaves memory time
-// enough.
-template <int A, int B>
-inline void tile_products(const int8_t* const* q, const uint8_t* const* w, size_t length,
-                          const uint8_t* const* next, size_t bytes, Sums* sums) {
-  const auto stride = static_cast<long>(length);
-  _tile_zero(0);
-  if (B > 1) _tile_zero(1);
-  if (A > 1) _tile_zero(2);
-  if (A > 1 && B > 1) _tile_zero(3);
-  for (size_t k = 0; k < length; k += kStep) {
-    for (int b = 0; next != nullptr && b < B; ++b) ask_ahead(next[b], bytes, k, length);
-    _tile_loadd(4, q[0] + k, stride);
-    _tile_loadd(6, w[0] + kTile * k, 64);
-    _tile_dpbssd(0, 4, 6);
-    if (B > 1) {
-      _tile_loadd(7, w[1] + kTile * k, 64);
-      _tile_dpbssd(1, 4, 7);
-    }
-    if (A > 1) {
-      _tile_loadd(5, q[1] + k, stride);
-      _tile_dpbssd(2, 5, 6);
-    }
-    if (A > 1 && B > 1) _tile_dpbssd(3, 5, 7);
-  }
-  _tile_stored(0, sums[0], 64);
-  if (B > 1) _tile_stored(1, sums[1], 64);
-  if (A > 1) _tile_stored(2, sums[2], 64);
-  if (A > 1 && B > 1) _tile_stored(3, sums[3], 64);
-}
-
-// Where the int8 weights of a segment of a group lie: in place, or unpacked.
-struct S8Tiles {
-  static constexpr size_t bytes(size_t length) { return length * kTile; }
-  static const uint8_t* unpack(const uint8_t* w, size_t, uint8_t*) { return w; }
-};
-struct S4Tiles {
-  static constexpr size_t bytes(size_t length) { return length / 32 * 17 * kTile; }
-  static const uint8_t* unpack(const uint8_t* w, size_t length, uint8_t* out) {
-    const __m512i low = _mm512_set1_epi8(15), in_four = _mm512_set1_epi32(0x01010101);
-    const size_t blocks = length / 32;
-    const uint8_t* nibbles = w + blocks * kTile;
-    for (size_t b = 0; b < blocks; ++b) {
-      const S4Factors f = s4_factors(w + kTile * b);
-      // factor * nibble in every byte, less what nibble 0 stands for; bytes do not run over, nothing carries.
-      const __m512i factor = _mm512_and_si512(f, _mm512_set1_epi32(15));
-      const __m512i least = _mm512_sub_epi32(_mm512_srai_epi32(f, 16), _mm512_slli_epi32(factor, 3));
-      const __m512i lows = _mm512_mullo_epi32(_mm512_and_si512(least, _mm512_set1_epi32(255)), in_four);
-      for (size_t j = 0; j < 4; ++j) {
-        const __m512i v = _mm512_loadu_si512(nibbles + 256 * b + 64 * j);
-        const __m512i first = _mm512_mullo_epi32(_mm512_and_si512(v, low), factor);
-        const __m512i second = _mm512_mullo_epi32(_mm512_and_si512(_mm512_srli_epi16(v, 4), low), factor);
-        _mm512_store_si512(out + 512 * b + 64 * j, _mm512_add_epi8(first, lows));
-        _mm512_store_si512(out + 512 * b + 64 * (j + 4), _mm512_add_epi8(second, lows));
-      }
-    }
-    return out;
-  }
-};
-
-// acc = fma(sum, weight scale * token scale, acc) for the tokens of a tile; a first segment begins at zero.
-inline void add_sums(const Sums& sums, F32 weight_scale, const float* scales, size_t tokens, bool first,
-                     float* totals) {
-  for (size_t t = 0; t < tokens; ++t) {
-    float* total = totals + t * 2 * kTile;
-    const F32 before = first ? zero() : load(total);
-    const F32 sum = to_f32(_mm512_load_si512(sums[t]));
-    store(total, fma(sum, mul(weight_scale, set1(scales[t])), before));
-  }
-}
-
-// One or two groups of rows with the tokens [begin, end); begin is the first of a tile.
-template <class Tiles, int B>
-inline void amx_groups(const MatmulArgs& a, size_t group, size_t begin, size_t end) {
-  alignas(64) Totals totals;
-  alignas(64) Sums sums[4];
-  alignas(64) uint8_t unpacked[2][512 * kTile];
-  const uint8_t* p[2];
-  for (int b = 0; b < B; ++b) p[b] = a.weights + (group + static_cast<size_t>(b)) * a.row_bytes * kTile;
-  size_t before = 0;  // bytes of a token's records of the segments passed
-  for (size_t at = 0; at < a.cols;) {
-    const size_t length = segment_length(a.cols - at);
-    F32 weight_scales[2];
-    const uint8_t* w[2];
-    for (int b = 0; b < B; ++b) {
-      weight_scales[b] = load_f32(p[b]);
-      w[b] = Tiles::unpack(p[b] + 4 * kTile, length, unpacked[b]);
-      p[b] += 4 * kTile + Tiles::bytes(length);
-    }
-    for (size_t token = begin; token < end; token += 2 * kTile) {
-      const int8_t* q[2];
-      const float* scales[2];
-      size_t held[2] = {0, 0};
-      const int tiles = end - token > kTile ? 2 : 1;
-      for (int i = 0; i < tiles; ++i) {
-        const size_t first = token + static_cast<size_t>(i) * kTile;
-        held[i] = smaller(kTile, a.tokens - first);
-        const SegmentRecord x =
-            segment_record(a.input + first * a.token_bytes + held[i] * before, held[i], length);
-        q[i] = x.q;
-        scales[i] = x.scales;
-      }
-      const uint8_t* const* next = end - begin <= 2 * kTile ? p : nullptr;
-      const size_t bytes = Tiles::bytes(length);
-      tiles == 2 ? tile_products<2, B>(q, w, length, next, bytes, sums)
-                 : tile_products<1, B>(q, w, length, next, bytes, sums);
-      for (int i = 0; i < tiles; ++i)
-        for (int b = 0; b < B; ++b)
-          add_sums(sums[2 * i + b], weight_scales[b], scales[i], held[i], at == 0,
-                   totals[token - begin + static_cast<size_t>(i) * kTile] + static_cast<size_t>(b) * kTile);
-    }
-    before += segment_record_bytes(1, length);
-    at += length;
-  }
-  for (size_t t = begin; t < end; ++t)
-    for (size_t b = 0; b < B; ++b) write_rows(a, t, (group + b) * kTile, load(totals[t - begin] + b * kTile));
-}
-
-template <class Segment, class Tiles>
-void matmul_amx(const MatmulArgs* args) {
-  const MatmulArgs& a = *args;
-  if (a.tokens < kLeastTokens || a.cols % kStep != 0) return matmul_segments<Segment>(args);
-  configure_tiles();
-  constexpr size_t kPanel = kPanelTiles * kTile;
-  for (size_t begin = 0; begin < a.tokens; begin += kPanel) {
-    const size_t end = smaller(begin + kPanel, a.tokens);
-    size_t group = a.first_group;
-    for (; group + 2 <= a.end_group; group += 2) amx_groups<Tiles, 2>(a, group, begin, end);
-    if (group < a.end_group) amx_groups<Tiles, 1>(a, group, begin, end);
-  }
-  _tile_release();
-}
-
-}  // namespace
 
 const KernelTable* amx_kernels() {
   static constexpr KernelTable kTable = [] {
     KernelTable table = make_table("amx");
+    table.large_tile_tokens = kLeastBlockTokens;
+    kernel_of(table, WeightType::q8_0) = matmul_blocks_amx<ByteBlocks>;
+    kernel_of(table, WeightType::q4_0) = matmul_blocks_amx<NibbleBlocks>;
+    kernel_of(table, WeightType::q4_1) = matmul_blocks_amx<BlocksQ41>;
+    kernel_of(table, WeightType::q5_0) = matmul_blocks_amx<BlocksQ50>;
+    kernel_of(table, WeightType::q5_1) = matmul_blocks_amx<BlocksQ51>;
+    kernel_of(table, WeightType::q2_k) = matmul_blocks_amx<BlocksQ2K>;
+    kernel_of(table, WeightType::q3_k) = matmul_blocks_amx<BlocksQ3K>;
+    kernel_of(table, WeightType::q4_k) = matmul_blocks_amx<BlocksQ4K>;
+    kernel_of(table, WeightType::q5_k) = matmul_blocks_amx<BlocksQ5K>;
+    kernel_of(table, WeightType::q6_k) = matmul_blocks_amx<BlocksQ6K>;
     table.segment_tile = kTile;
-    table.matmul_s8 = matmul_amx<S8Segment, S8Tiles>;
-    table.matmul_s4 = matmul_amx<S4Segment, S4Tiles>;
+    table.matmul_s8 = matmul_segments_amx<S8Segment, S8Tiles>;
+    table.matmul_s4 = matmul_segments_amx<S4Segment, S4Tiles>;
     return table;
   }();
   return &kTable;

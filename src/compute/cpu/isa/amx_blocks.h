@@ -1,0 +1,155 @@
+// A5 for many tokens. A tile of 16 tokens by a block of 32 elements meets the block of 16 rows, unpacked into
+// the first-level cache a segment at a time for a whole panel of tokens; where halves of a block have
+// sub-scales, they meet one after the other. The 16 x 16 sums of some blocks wait in the cache until vectors
+// take them, scaled, into the running totals.
+//
+// One block's sums are as many as its products divided by 32: reading them out costs as much as making them,
+// so wider tile arrangements, which save loads of operands, gain nothing.
+#pragma once
+
+#include "compute/cpu/isa/amx_tiles.h"
+
+namespace cortensor::compute {
+namespace {
+
+constexpr size_t kBlockPanelTiles = 16;  // of tokens that share an unpacked segment
+constexpr size_t kSegmentOfBlocks = 16;  // A5.2
+constexpr size_t kWaiting = 8;           // blocks whose sums wait at a time
+constexpr size_t kLeastBlockTokens = 9;  // fewer are faster without
+
+// A segment of a group of 16 rows.
+template <class Blocks>
+struct TileSegment {
+  static constexpr size_t kHalves = Blocks::kSub ? 2 : 1, kOffsets = Blocks::kOffsets;
+  alignas(64) uint8_t room[kSegmentOfBlocks][32 * kTile];
+  const uint8_t* integers[kSegmentOfBlocks];  // [quads][row][4]
+  F32 scales[kSegmentOfBlocks];
+  F32 sub_scales[kSegmentOfBlocks][2];
+  F32 offsets[kSegmentOfBlocks][kOffsets + 1];
+};
+
+// The integers of a block, signed, as the tile unit wants them: in place, or unpacked.
+template <class Blocks>
+inline const uint8_t* tile_integers(const uint8_t* block, uint8_t* room) {
+  const typename Blocks::Weights weights(block);
+  const I32 bias = set1_i32(Blocks::kBias, 4);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    I32 first, second;
+    weights.quads(j, first, second);
+    _mm512_store_si512(room + 64 * j, sub_bytes(first, bias));
+    _mm512_store_si512(room + 64 * (j + 4), sub_bytes(second, bias));
+  }
+  return room;
+}
+template <>
+inline const uint8_t* tile_integers<ByteBlocks>(const uint8_t* block, uint8_t*) {
+  return block;
+}
+
+// Unpacks `count` blocks that begin with the unit at p; returns where the next one begins.
+template <class Blocks>
+inline const uint8_t* unpack_segment(const uint8_t* p, size_t count, TileSegment<Blocks>& out) {
+  for (size_t begin = 0; begin < count; begin += Blocks::kBlocks) {
+    Scales<Blocks::kBlocks, Blocks::kOffsets> scales;
+    Blocks::decode(p, scales);
+    p += Blocks::kScaleBytes;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < Blocks::kBlocks; ++i, p += Blocks::kBlockBytes) {
+      const size_t b = begin + i;
+      out.integers[b] = tile_integers<Blocks>(p, out.room[b]);
+      out.scales[b] = scales.scale[i];
+      if (Blocks::kSub) {
+        out.sub_scales[b][0] = to_f32(_mm512_srai_epi32(_mm512_slli_epi32(scales.sub[i], 16), 16));
+        out.sub_scales[b][1] = to_f32(_mm512_srai_epi32(scales.sub[i], 16));
+      }
+      for (size_t g = 0; g < Blocks::kOffsets; ++g)
+        out.offsets[b][g] = scales.offset[i * Blocks::kOffsets + g];
+    }
+  }
+  return p;
+}
+
+// The sums of a block of 16 rows with the record of 16 tokens, or of each of its halves.
+template <class Blocks>
+inline void block_sums(const uint8_t* integers, const uint8_t* record, Sums* sums) {
+  constexpr size_t kHalves = TileSegment<Blocks>::kHalves, kDepth = 32 / kHalves;
+#pragma GCC unroll 2
+  for (size_t h = 0; h < kHalves; ++h) {
+    _tile_zero(0);
+    _tile_loadd(4, record + kDepth * h, 32);
+    _tile_loadd(6, integers + kDepth * kTile * h, 4 * kTile);
+    _tile_dpbssd(0, 4, 6);
+    _tile_stored(0, sums[h], 4 * kTile);
+  }
+}
+
+// A5.2, a step of every sum: one block of 16 rows with 16 tokens. With sub-scales the integer sum is put
+// together in binary32, exactly: it and its parts stay below 2^24.
+template <class Blocks>
+inline void add_block(const TileSegment<Blocks>& w, size_t b, const Sums* sums, const Record<kTile>& x,
+                      F32 (&acc)[kTile]) {
+  const F32 scale = w.scales[b], first = w.sub_scales[b][0], second = w.sub_scales[b][1];
+#pragma GCC unroll 16
+  for (size_t t = 0; t < kTile; ++t) {
+    F32 sum = to_f32(_mm512_load_si512(sums[0][t]));
+    if (Blocks::kSub) sum = fma(sum, first, mul(to_f32(_mm512_load_si512(sums[1][t])), second));
+    acc[t] = fma(sum, mul(scale, set1(x.scale(static_cast<int>(t)))), acc[t]);
+#pragma GCC unroll 2
+    for (int g = 0; g < Blocks::kOffsets; ++g)
+      acc[t] = fma(set1(x.factor(static_cast<int>(t), g, Blocks::kOffsets)), w.offsets[b][g], acc[t]);
+  }
+}
+
+// Adds a segment's sums with the 16 tokens of a tile to their totals, [token][row].
+template <class Blocks>
+inline void add_tile(const TileSegment<Blocks>& w, size_t count, const uint8_t* records, bool first,
+                     float* totals) {
+  alignas(64) Sums sums[kWaiting][TileSegment<Blocks>::kHalves];
+  F32 acc[kTile];
+#pragma GCC unroll 16
+  for (size_t t = 0; t < kTile; ++t) acc[t] = zero();
+  for (size_t begin = 0; begin < count; begin += kWaiting) {
+    const size_t end = smaller(count, begin + kWaiting);
+    for (size_t b = begin; b < end; ++b)
+      block_sums<Blocks>(w.integers[b], records + b * kTile * kInputBytes, sums[b - begin]);
+    for (size_t b = begin; b < end; ++b)
+      add_block<Blocks>(w, b, sums[b - begin], Record<kTile>(records + b * kTile * kInputBytes), acc);
+  }
+#pragma GCC unroll 16
+  for (size_t t = 0; t < kTile; ++t)
+    store(totals + t * kTile, first ? acc[t] : add(load(totals + t * kTile), acc[t]));
+}
+
+// A group of rows with the tokens [begin, end); begin is the first of a tile.
+template <class Blocks>
+inline void block_group(const MatmulArgs& a, size_t group, size_t begin, size_t end) {
+  alignas(64) float totals[kBlockPanelTiles * kTile][kTile];
+  alignas(64) TileSegment<Blocks> segment;
+  constexpr size_t kUnitBytes = Blocks::kScaleBytes + Blocks::kBlocks * Blocks::kBlockBytes;
+  const uint8_t* p = a.weights + group * (a.blocks / Blocks::kBlocks) * kUnitBytes;
+  for (size_t block = 0; block < a.blocks; block += kSegmentOfBlocks) {
+    const size_t count = smaller(kSegmentOfBlocks, a.blocks - block);
+    p = unpack_segment<Blocks>(p, count, segment);
+    for (size_t token = begin; token < end; token += kTile) {
+      const uint8_t* records = a.input + (token * a.blocks + block * kTile) * kInputBytes;
+      add_tile<Blocks>(segment, count, records, block == 0, totals[token - begin]);
+    }
+  }
+  for (size_t t = begin; t < end; ++t) write_rows(a, t, group * kTile, load(totals[t - begin]));
+}
+
+template <class Blocks>
+void matmul_blocks_amx(const MatmulArgs* args) {
+  const MatmulArgs& a = *args;
+  if (a.tokens < kLeastBlockTokens) return matmul_quantised<Blocks>(args);
+  configure_tiles(32 / TileSegment<Blocks>::kHalves);
+  constexpr size_t kPanel = kBlockPanelTiles * kTile;
+  for (size_t begin = 0; begin < a.tokens; begin += kPanel)
+    for (size_t group = a.first_group; group < a.end_group; ++group)
+      block_group<Blocks>(a, group, begin, smaller(begin + kPanel, a.tokens));
+  _tile_release();
+}
+
+}  // namespace
+}  // namespace cortensor::compute
