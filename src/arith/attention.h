@@ -42,6 +42,11 @@ inline float attention_score(std::span<const float> query, const CachedRows& key
   return dot_regular(keys.widened(key), query) * scale;
 }
 
+// Spec: A12.3. Bounded, so that no product with a weight becomes subnormal.
+inline float attention_exp(float x) {
+  return exp(std::max(x, -60.0f));
+}
+
 // What one chunk, or the chunks merged so far, contribute.
 struct AttentionState {
   float max = 0.0f;
@@ -55,7 +60,7 @@ inline AttentionState attend_chunk(std::span<const float> scores, const CachedRo
   AttentionState chunk;
   chunk.max = *std::max_element(scores.begin(), scores.end());
   std::array<float, kChunk> p{};  // absent keys weigh +0
-  for (std::size_t j = 0; j < scores.size(); ++j) p[j] = exp(scores[j] - chunk.max);
+  for (std::size_t j = 0; j < scores.size(); ++j) p[j] = attention_exp(scores[j] - chunk.max);
 
   std::array<float, kChunk> t = p;
   for (std::size_t half = kChunk / 2; half >= 1; half /= 2)
@@ -82,8 +87,8 @@ inline AttentionState attend_chunk(std::span<const float> scores, const CachedRo
 // Spec: A12.4
 inline void merge_chunk(AttentionState& all, const AttentionState& chunk) {
   const float max = std::max(all.max, chunk.max);
-  const float a = exp(all.max - max);
-  const float b = exp(chunk.max - max);
+  const float a = attention_exp(all.max - max);
+  const float b = attention_exp(chunk.max - max);
   const float chunk_sum = chunk.sum * b;
   all.sum = std::fma(all.sum, a, chunk_sum);
   for (std::size_t d = 0; d < all.out.size(); ++d) {

@@ -12,7 +12,6 @@
 namespace cortensor::compute {
 namespace {
 
-constexpr size_t kBlockPanelTiles = 16;  // of tokens that share an unpacked segment
 constexpr size_t kSegmentOfBlocks = 16;  // A5.2
 constexpr size_t kWaiting = 8;           // blocks whose sums wait at a time
 constexpr size_t kLeastBlockTokens = 9;  // fewer are faster without
@@ -104,15 +103,17 @@ inline void add_block(const TileSegment<Blocks>& w, size_t b, const Sums* sums, 
 // Adds a segment's sums with the 16 tokens of a tile to their totals, [token][row].
 template <class Blocks>
 inline void add_tile(const TileSegment<Blocks>& w, size_t count, const uint8_t* records, bool first,
-                     float* totals) {
+                     float* totals, Ahead& next) {
   alignas(64) Sums sums[kWaiting][TileSegment<Blocks>::kHalves];
   F32 acc[kTile];
 #pragma GCC unroll 16
   for (size_t t = 0; t < kTile; ++t) acc[t] = zero();
   for (size_t begin = 0; begin < count; begin += kWaiting) {
     const size_t end = smaller(count, begin + kWaiting);
-    for (size_t b = begin; b < end; ++b)
+    for (size_t b = begin; b < end; ++b) {
+      next.ask();
       block_sums<Blocks>(w.integers[b], records + b * kTile * kInputBytes, sums[b - begin]);
+    }
     for (size_t b = begin; b < end; ++b)
       add_block<Blocks>(w, b, sums[b - begin], Record<kTile>(records + b * kTile * kInputBytes), acc);
   }
@@ -121,33 +122,38 @@ inline void add_tile(const TileSegment<Blocks>& w, size_t count, const uint8_t* 
     store(totals + t * kTile, first ? acc[t] : add(load(totals + t * kTile), acc[t]));
 }
 
-// A group of rows with the tokens [begin, end); begin is the first of a tile.
 template <class Blocks>
-inline void block_group(const MatmulArgs& a, size_t group, size_t begin, size_t end) {
-  alignas(64) float totals[kBlockPanelTiles * kTile][kTile];
-  alignas(64) TileSegment<Blocks> segment;
+void block_panel(const MatmulArgs& a, size_t group, size_t groups, size_t begin, size_t end) {
   constexpr size_t kUnitBytes = Blocks::kScaleBytes + Blocks::kBlocks * Blocks::kBlockBytes;
-  const uint8_t* p = a.weights + group * (a.blocks / Blocks::kBlocks) * kUnitBytes;
+  const size_t units = a.blocks / Blocks::kBlocks, tiles = (end - begin + kTile - 1) / kTile;
+  alignas(64) Totals totals;
+  alignas(64) TileSegment<Blocks> segments[kPanelGroups];
+  const uint8_t* p[kPanelGroups];
+  for (size_t g = 0; g < groups; ++g) p[g] = a.weights + (group + g) * units * kUnitBytes;
   for (size_t block = 0; block < a.blocks; block += kSegmentOfBlocks) {
     const size_t count = smaller(kSegmentOfBlocks, a.blocks - block);
-    p = unpack_segment<Blocks>(p, count, segment);
-    for (size_t token = begin; token < end; token += kTile) {
+    Ahead next[kPanelGroups];
+    for (size_t g = 0; g < groups; ++g) {
+      p[g] = unpack_segment<Blocks>(p[g], count, segments[g]);
+      next[g] = Ahead(p[g], count / Blocks::kBlocks * kUnitBytes, count * tiles);
+    }
+    for (size_t i = 0; i < tiles; ++i) {
+      const size_t token = begin + i * kTile;
       const uint8_t* records = a.input + (token * a.blocks + block * kTile) * kInputBytes;
-      add_tile<Blocks>(segment, count, records, block == 0, totals[token - begin]);
+      for (size_t g = 0; g < groups; ++g)
+        add_tile<Blocks>(segments[g], count, records, block == 0, totals[g][i * kTile], next[g]);
     }
   }
-  for (size_t t = begin; t < end; ++t) write_rows(a, t, group * kTile, load(totals[t - begin]));
+  write_panel(a, group, groups, begin, end, totals);
 }
 
 template <class Blocks>
 void matmul_blocks_amx(const MatmulArgs* args) {
-  const MatmulArgs& a = *args;
-  if (a.tokens < kLeastBlockTokens) return matmul_quantised<Blocks>(args);
+  if (args->tokens < kLeastBlockTokens) return matmul_quantised<Blocks>(args);
   configure_tiles(32 / TileSegment<Blocks>::kHalves);
-  constexpr size_t kPanel = kBlockPanelTiles * kTile;
-  for (size_t begin = 0; begin < a.tokens; begin += kPanel)
-    for (size_t group = a.first_group; group < a.end_group; ++group)
-      block_group<Blocks>(a, group, begin, smaller(begin + kPanel, a.tokens));
+  for_each_panel(*args, [args](size_t group, size_t groups, size_t begin, size_t end) {
+    block_panel<Blocks>(*args, group, groups, begin, end);
+  });
   _tile_release();
 }
 

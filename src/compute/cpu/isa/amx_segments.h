@@ -9,30 +9,19 @@ namespace cortensor::compute {
 namespace {
 
 constexpr size_t kStep = 64;               // elements of a tile's row
-constexpr size_t kPanelTiles = 8;          // of tokens that share a pass over a segment of weights
 constexpr size_t kLeastSegmentTokens = 3;  // fewer are faster without
 
-using Totals = float[kPanelTiles * kTile][2 * kTile];  // [token][rows of two groups]
-
-// Asks for the part of the bytes of a coming segment that belongs to the step at element k of this one.
-inline void ask_ahead(const uint8_t* next, size_t bytes, size_t k, size_t length) {
-  const uint8_t* end = next + bytes * (k + kStep) / length;
-  for (const uint8_t* line = next + bytes * k / length; line < end; line += 64) prefetch(line);
-}
-
-// The sums of `A` tiles of tokens with `B` groups of rows over one segment: sums[2 a + b]. `next`: where the
-// groups' next `bytes` lie, to be asked for meanwhile; null where a pass over many tokens leaves memory time
-// enough.
+// The sums of `A` tiles of tokens with `B` groups of rows over one segment: sums[2 a + b].
 template <int A, int B>
-inline void tile_products(const int8_t* const* q, const uint8_t* const* w, size_t length,
-                          const uint8_t* const* next, size_t bytes, Sums* sums) {
+inline void tile_products(const int8_t* const* q, const uint8_t* const* w, size_t length, Ahead* next,
+                          Sums* sums) {
   const auto stride = static_cast<long>(length);
   _tile_zero(0);
   if (B > 1) _tile_zero(1);
   if (A > 1) _tile_zero(2);
   if (A > 1 && B > 1) _tile_zero(3);
   for (size_t k = 0; k < length; k += kStep) {
-    for (int b = 0; next != nullptr && b < B; ++b) ask_ahead(next[b], bytes, k, length);
+    for (int b = 0; b < B; ++b) next[b].ask();
     _tile_loadd(4, q[0] + k, stride);
     _tile_loadd(6, w[0] + kTile * k, 64);
     _tile_dpbssd(0, 4, 6);
@@ -85,72 +74,80 @@ struct S4Tiles {
 inline void add_sums(const Sums& sums, F32 weight_scale, const float* scales, size_t tokens, bool first,
                      float* totals) {
   for (size_t t = 0; t < tokens; ++t) {
-    float* total = totals + t * 2 * kTile;
+    float* total = totals + t * kTile;
     const F32 before = first ? zero() : load(total);
     const F32 sum = to_f32(_mm512_load_si512(sums[t]));
     store(total, fma(sum, mul(weight_scale, set1(scales[t])), before));
   }
 }
 
-// One or two groups of rows with the tokens [begin, end); begin is the first of a tile.
-template <class Tiles, int B>
-inline void amx_groups(const MatmulArgs& a, size_t group, size_t begin, size_t end) {
-  alignas(64) Totals totals;
+// A tile of tokens in one segment.
+struct TokenTile {
+  size_t held;
+  const int8_t* q;
+  const float* scales;
+};
+// `before`: bytes of a token's records of the segments passed.
+inline TokenTile token_tile(const MatmulArgs& a, size_t first, size_t before, size_t length) {
+  const size_t held = smaller(kTile, a.tokens - first);
+  const SegmentRecord x = segment_record(a.input + first * a.token_bytes + held * before, held, length);
+  return {held, x.q, x.scales};
+}
+
+// The segment at element `at` of B groups of rows with one or two tiles of tokens, from the panel's token
+// `first` on.
+template <int B>
+inline void add_segment(const TokenTile* tiles, int count, const uint8_t* const* w, const F32* weight_scales,
+                        size_t length, bool first_segment, Ahead* next, Totals& totals, size_t group,
+                        size_t first) {
   alignas(64) Sums sums[4];
-  alignas(64) uint8_t unpacked[2][512 * kTile];
-  const uint8_t* p[2];
-  for (int b = 0; b < B; ++b) p[b] = a.weights + (group + static_cast<size_t>(b)) * a.row_bytes * kTile;
-  size_t before = 0;  // bytes of a token's records of the segments passed
+  const int8_t* const q[2] = {tiles[0].q, tiles[1].q};
+  count == 2 ? tile_products<2, B>(q, w, length, next, sums) : tile_products<1, B>(q, w, length, next, sums);
+  for (int i = 0; i < count; ++i)
+    for (int b = 0; b < B; ++b)
+      add_sums(sums[2 * i + b], weight_scales[b], tiles[i].scales, tiles[i].held, first_segment,
+               totals[group + static_cast<size_t>(b)][first + static_cast<size_t>(i) * kTile]);
+}
+
+template <class Tiles>
+void segment_panel(const MatmulArgs& a, size_t group, size_t groups, size_t begin, size_t end) {
+  alignas(64) Totals totals;
+  alignas(64) uint8_t unpacked[kPanelGroups][512 * kTile];
+  const uint8_t *p[kPanelGroups], *w[kPanelGroups];
+  F32 weight_scales[kPanelGroups];
+  Ahead next[kPanelGroups];
+  for (size_t g = 0; g < groups; ++g) p[g] = a.weights + (group + g) * a.row_bytes * kTile;
+  size_t before = 0;
   for (size_t at = 0; at < a.cols;) {
-    const size_t length = segment_length(a.cols - at);
-    F32 weight_scales[2];
-    const uint8_t* w[2];
-    for (int b = 0; b < B; ++b) {
-      weight_scales[b] = load_f32(p[b]);
-      w[b] = Tiles::unpack(p[b] + 4 * kTile, length, unpacked[b]);
-      p[b] += 4 * kTile + Tiles::bytes(length);
+    const size_t length = segment_length(a.cols - at), pairs = (end - begin + 2 * kTile - 1) / (2 * kTile);
+    for (size_t g = 0; g < groups; ++g) {
+      weight_scales[g] = load_f32(p[g]);
+      w[g] = Tiles::unpack(p[g] + 4 * kTile, length, unpacked[g]);
+      const size_t bytes = 4 * kTile + Tiles::bytes(length);
+      p[g] += bytes;
+      next[g] = Ahead(p[g], bytes, pairs * (length / kStep));
     }
     for (size_t token = begin; token < end; token += 2 * kTile) {
-      const int8_t* q[2];
-      const float* scales[2];
-      size_t held[2] = {0, 0};
-      const int tiles = end - token > kTile ? 2 : 1;
-      for (int i = 0; i < tiles; ++i) {
-        const size_t first = token + static_cast<size_t>(i) * kTile;
-        held[i] = smaller(kTile, a.tokens - first);
-        const SegmentRecord x =
-            segment_record(a.input + first * a.token_bytes + held[i] * before, held[i], length);
-        q[i] = x.q;
-        scales[i] = x.scales;
-      }
-      const uint8_t* const* next = end - begin <= 2 * kTile ? p : nullptr;
-      const size_t bytes = Tiles::bytes(length);
-      tiles == 2 ? tile_products<2, B>(q, w, length, next, bytes, sums)
-                 : tile_products<1, B>(q, w, length, next, bytes, sums);
-      for (int i = 0; i < tiles; ++i)
-        for (int b = 0; b < B; ++b)
-          add_sums(sums[2 * i + b], weight_scales[b], scales[i], held[i], at == 0,
-                   totals[token - begin + static_cast<size_t>(i) * kTile] + static_cast<size_t>(b) * kTile);
+      const int count = end - token > kTile ? 2 : 1;
+      TokenTile tiles[2] = {token_tile(a, token, before, length)};
+      if (count == 2) tiles[1] = token_tile(a, token + kTile, before, length);
+      for (size_t g = 0; g < groups; g += 2)
+        (g + 1 < groups ? add_segment<2> : add_segment<1>)(tiles, count, w + g, weight_scales + g, length,
+                                                           at == 0, next + g, totals, g, token - begin);
     }
     before += segment_record_bytes(1, length);
     at += length;
   }
-  for (size_t t = begin; t < end; ++t)
-    for (size_t b = 0; b < B; ++b) write_rows(a, t, (group + b) * kTile, load(totals[t - begin] + b * kTile));
+  write_panel(a, group, groups, begin, end, totals);
 }
 
 template <class Segment, class Tiles>
 void matmul_segments_amx(const MatmulArgs* args) {
-  const MatmulArgs& a = *args;
-  if (a.tokens < kLeastSegmentTokens || a.cols % kStep != 0) return matmul_segments<Segment>(args);
+  if (args->tokens < kLeastSegmentTokens || args->cols % kStep != 0) return matmul_segments<Segment>(args);
   configure_tiles(kStep);
-  constexpr size_t kPanel = kPanelTiles * kTile;
-  for (size_t begin = 0; begin < a.tokens; begin += kPanel) {
-    const size_t end = smaller(begin + kPanel, a.tokens);
-    size_t group = a.first_group;
-    for (; group + 2 <= a.end_group; group += 2) amx_groups<Tiles, 2>(a, group, begin, end);
-    if (group < a.end_group) amx_groups<Tiles, 1>(a, group, begin, end);
-  }
+  for_each_panel(*args, [args](size_t group, size_t groups, size_t begin, size_t end) {
+    segment_panel<Tiles>(*args, group, groups, begin, end);
+  });
   _tile_release();
 }
 

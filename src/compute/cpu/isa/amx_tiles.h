@@ -27,5 +27,40 @@ inline void configure_tiles(size_t depth) {
   __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
 }
 
+// Rows of weights meet a panel of tokens: so many tiles of tokens and, side by side, groups of rows, so that
+// neither is fetched from afar for each of the other.
+constexpr size_t kPanelTiles = 16, kPanelTokens = kPanelTiles * kTile, kPanelGroups = 4;
+using Totals = float[kPanelGroups][kPanelTokens][kTile];  // [group][token][row]
+
+// Bytes that come next, asked for in equal parts while others are worked on, to be in the second-level cache.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const uint8_t* p, size_t bytes, size_t parts) : line_(p), p_(p), bytes_(bytes), parts_(parts) {}
+  void ask() {
+    const uint8_t* const end = p_ + bytes_ * ++part_ / parts_;
+    for (; line_ < end; line_ += 64) _mm_prefetch(reinterpret_cast<const char*>(line_), _MM_HINT_T1);
+  }
+
+ private:
+  const uint8_t *line_ = nullptr, *p_ = nullptr;
+  size_t bytes_ = 0, part_ = 0, parts_ = 1;
+};
+
+// Calls panel(group, groups, begin, end) for panels of groups of rows and of tokens that cover the product.
+template <class Panel>
+inline void for_each_panel(const MatmulArgs& a, const Panel& panel) {
+  for (size_t begin = 0; begin < a.tokens; begin += kPanelTokens)
+    for (size_t group = a.first_group; group < a.end_group; group += kPanelGroups)
+      panel(group, smaller(kPanelGroups, a.end_group - group), begin,
+            smaller(begin + kPanelTokens, a.tokens));
+}
+
+inline void write_panel(const MatmulArgs& a, size_t group, size_t groups, size_t begin, size_t end,
+                        const Totals& totals) {
+  for (size_t t = begin; t < end; ++t)
+    for (size_t g = 0; g < groups; ++g) write_rows(a, t, (group + g) * kTile, load(totals[g][t - begin]));
+}
+
 }  // namespace
 }  // namespace cortensor::compute
