@@ -22,14 +22,12 @@ std::uint64_t read_words(const std::uint8_t* p, std::size_t size) {
 
 #if defined(__x86_64__)
 
-constexpr std::size_t kAhead = 4096;
-
 __attribute__((target("avx2"))) std::uint64_t read_avx2(const std::uint8_t* p, std::size_t size) {
   __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
                     _mm256_setzero_si256()};
   for (std::size_t i = 0; i + 128 <= size; i += 128) {
-    _mm_prefetch(reinterpret_cast<const char*>(p + i + kAhead), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(p + i + kAhead + 64), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(p + i + 4096), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(p + i + 4160), _MM_HINT_T0);
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
       sum[j] = _mm256_add_epi64(sum[j], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + i + 32 * j)));
@@ -46,7 +44,7 @@ __attribute__((target("avx512f"))) std::uint64_t read_avx512(const std::uint8_t*
   for (std::size_t i = 0; i + 256 <= size; i += 256) {
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j) {
-      _mm_prefetch(reinterpret_cast<const char*>(p + i + kAhead + 64 * j), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(p + i + 16384 + 64 * j), _MM_HINT_T1);
       sum[j] = _mm512_add_epi64(sum[j], _mm512_loadu_si512(p + i + 64 * j));
     }
   }

@@ -27,7 +27,7 @@ inline void s8_sums(const uint8_t* w, size_t length, const int8_t* q, const int3
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) out[t] = izero();
   for (size_t j = 0; j < length / 4; j += 2) {
-    if (T == 1) prefetch(w + 32 * j + 4096);
+    if (T == 1) prefetch_ahead(w + 32 * j);
 #pragma GCC unroll 2
     for (size_t k = j; k < j + 2; ++k) {
       const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * k));
@@ -66,7 +66,7 @@ inline void s4_block(const uint8_t* w, S4Factors f, const int8_t* q, size_t stri
   for (int t = 0; t < T; ++t) acc[t] = broadcast(starts + static_cast<size_t>(t) * blocks);
 #pragma GCC unroll 8
   for (int j = 0; j < 4; ++j) {
-    if (T == 1 && j % 2 == 0) prefetch(w + 32 * j + 4096);
+    if (T == 1 && j % 2 == 0) prefetch_ahead(w + 32 * j);
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * j));
     const __m256i first = _mm256_and_si256(v, low);
     const __m256i second = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);

@@ -117,8 +117,8 @@ inline I32 nearest(F32 v) {
 inline void store_i8(int8_t* p, I32 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(v));
 }
-inline void prefetch(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+inline void prefetch_ahead(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p + 16384), _MM_HINT_T1);
 }
 
 inline __m512i broadcast(const void* four_bytes) {

@@ -35,8 +35,8 @@ inline void s8_sums(const uint8_t* w, size_t length, const int8_t* q, const int3
   }
   for (size_t j = 0; j < length / 4; j += 2) {
     if (T == 1) {
-      prefetch(w + 64 * j + 4096);
-      prefetch(w + 64 * j + 4160);
+      prefetch_ahead(w + 64 * j);
+      prefetch_ahead(w + 64 * j + 64);
     }
     const __m512i a = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j), top);
     const __m512i b = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j + 64), top);
@@ -76,7 +76,7 @@ inline void s4_block(const uint8_t* w, S4Factors f, const int8_t* q, size_t stri
   }
 #pragma GCC unroll 8
   for (int j = 0; j < 4; ++j) {
-    if (T == 1) prefetch(w + 64 * j + 4096);
+    if (T == 1) prefetch_ahead(w + 64 * j);
     const __m512i v = _mm512_loadu_si512(w + 64 * j);
     const __m512i first = _mm512_and_si512(v, low);
     const __m512i second = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);

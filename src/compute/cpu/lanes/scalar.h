@@ -129,7 +129,7 @@ inline I32 nearest(F32 v) {
 inline void store_i8(int8_t* p, I32 v) {
   *p = static_cast<int8_t>(v);
 }
-inline void prefetch(const void*) {}
+inline void prefetch_ahead(const uint8_t*) {}
 
 inline I32 load_i32(const uint8_t* p) {
   I32 v;
