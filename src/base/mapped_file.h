@@ -17,6 +17,8 @@ class MappedFile {
   ~MappedFile();
 
   ByteView bytes() const { return bytes_; }
+  // Takes the whole pages of a part of bytes() out of this process's memory; a later read brings them back.
+  void release(ByteView part) const;
 
  private:
   explicit MappedFile(ByteView bytes) : bytes_(bytes) {}

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -80,9 +81,10 @@ class Backend {
 
   // Packs a matrix from the bytes of a model file: `rows` rows of arith::row_bytes(type, cols). Fails if the
   // size does not match, cols are no whole blocks of the type, or a scale or weight is not finite. `bytes` is
-  // not kept.
+  // not kept: its parts are given to `packed`, from any thread, as soon as they are not needed any more.
+  using Packed = std::function<void(ByteView part)>;
   virtual Result<std::unique_ptr<Matrix>> load(arith::WeightType type, std::size_t rows, std::size_t cols,
-                                               ByteView bytes) = 0;
+                                               ByteView bytes, const Packed& packed = {}) = 0;
 
   // out[t] = row ids[t] of the table, widened (A2.4). ids[t] < table.rows(); out: [tokens, cols].
   virtual void embed(const Matrix& table, std::span<const std::uint32_t> ids, float* out) = 0;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
-#include <thread>
 #include <utility>
 
 #include "arith/bits.h"
+#include "base/runtime/thread_pool.h"
 
 namespace cortensor::engine {
 namespace {
@@ -31,8 +31,7 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const std::string& path, cons
   if (!file) return file.error();
   auto model = bind_model(*file);
   if (!model) return std::move(model).error_context(path);
-  const std::size_t threads =
-      options.threads != 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  const std::size_t threads = options.threads != 0 ? options.threads : usable_processors();
   auto backend = compute::make_cpu_backend({threads, options.isa});
   if (!backend) return backend.error();
 
@@ -41,7 +40,8 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const std::string& path, cons
   std::unique_ptr<Evaluator> evaluator(
       new Evaluator(std::move(*file), std::move(*model), std::move(*backend), context));
   auto forward = Forward::create(evaluator->model_.weights, *evaluator->backend_,
-                                 {context, evaluator->pages_.size(), kRowsAtOnce}, progress);
+                                 {context, evaluator->pages_.size(), kRowsAtOnce}, progress,
+                                 [&](ByteView part) { evaluator->file_.release(part); });
   if (!forward) {
     if (Status weights = check_weights(evaluator->file_); !weights)
       return std::move(weights).error_context(path);

@@ -20,8 +20,8 @@ Forward::Forward(const arith::LlamaWeights& weights, compute::Backend& backend, 
              {weights.kv_heads, weights.head_dim, arith::cache_type(weights)}},
       limits_(limits),
       rope_(weights.head_dim, static_cast<double>(weights.rope_base), weights.rope_factors,
-            limits.context_length),
-      output_norm_(weights.output_norm),
+            std::min(limits.context_length, limits.pages * kPagePositions)),
+      output_norm_(weights.output_norm.begin(), weights.output_norm.end()),
       failed_(limits.max_rows),
       x_(limits.max_rows * shape_.dim),
       normed_(limits.max_rows * shape_.dim),
@@ -30,37 +30,50 @@ Forward::Forward(const arith::LlamaWeights& weights, compute::Backend& backend, 
       v_(limits.max_rows * shape_.kv_dim()),
       attended_(limits.max_rows * shape_.q_dim()),
       gate_(limits.max_rows * shape_.ffn_dim),
-      up_(limits.max_rows * shape_.ffn_dim),
-      hidden_(limits.max_rows * shape_.dim) {}
+      up_(limits.max_rows * shape_.ffn_dim) {}
 
 Result<std::unique_ptr<Forward>> Forward::create(const arith::LlamaWeights& weights,
                                                  compute::Backend& backend, const ForwardLimits& limits,
-                                                 const Progress& progress) {
+                                                 const Progress& progress, const Release& release) {
   std::unique_ptr<Forward> forward(new Forward(weights, backend, limits));
-  if (Status loaded = forward->load(weights, progress); !loaded) return std::move(loaded).error();
+  if (Status loaded = forward->load(weights, progress, release); !loaded) return std::move(loaded).error();
   return forward;
 }
 
-Status Forward::load(const arith::LlamaWeights& weights, const Progress& progress) {
-  const double total = static_cast<double>(weights.layers.size()) * 7 + 2;
-  double done = 0;
-  Status status = ok();
-  const auto load_matrix = [&](const arith::Matrix& matrix) -> MatrixPtr {
-    if (!status) return nullptr;
-    const ByteView bytes(matrix.data, matrix.rows * arith::row_bytes(matrix.type, matrix.cols));
-    auto loaded = backend_.load(matrix.type, matrix.rows, matrix.cols, bytes);
-    if (progress) progress(++done / total);
-    if (loaded) return std::move(*loaded);
-    status = std::move(loaded).error();
-    return nullptr;
+Status Forward::load(const arith::LlamaWeights& weights, const Progress& progress, const Release& release) {
+  struct Loading {
+    const arith::Matrix* from;
+    MatrixPtr* to;
+    std::size_t bytes() const { return from->rows * arith::row_bytes(from->type, from->cols); }
   };
-  embedding_ = load_matrix(weights.embedding);
-  for (const arith::LlamaLayer& layer : weights.layers)
-    layers_.push_back({layer.attn_norm, layer.ffn_norm, load_matrix(layer.attn_q), load_matrix(layer.attn_k),
-                       load_matrix(layer.attn_v), load_matrix(layer.attn_output), load_matrix(layer.ffn_gate),
-                       load_matrix(layer.ffn_up), load_matrix(layer.ffn_down)});
-  if (weights.output.data != weights.embedding.data) output_ = load_matrix(weights.output);
-  if (!status) return status;
+  std::vector<Loading> matrices{{&weights.embedding, &embedding_}};
+  if (weights.output.data != weights.embedding.data) matrices.push_back({&weights.output, &output_});
+  layers_.resize(weights.layers.size());
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const arith::LlamaLayer& from = weights.layers[l];
+    Layer& to = layers_[l];
+    to.attn_norm.assign(from.attn_norm.begin(), from.attn_norm.end());
+    to.ffn_norm.assign(from.ffn_norm.begin(), from.ffn_norm.end());
+    matrices.insert(matrices.end(), {{&from.attn_q, &to.attn_q},
+                                     {&from.attn_k, &to.attn_k},
+                                     {&from.attn_v, &to.attn_v},
+                                     {&from.attn_output, &to.attn_output},
+                                     {&from.ffn_gate, &to.ffn_gate},
+                                     {&from.ffn_up, &to.ffn_up},
+                                     {&from.ffn_down, &to.ffn_down}});
+  }
+  std::sort(matrices.begin(), matrices.end(),
+            [](const Loading& a, const Loading& b) { return std::less<>()(a.from->data, b.from->data); });
+  double total = 0, done = 0;
+  for (const Loading& matrix : matrices) total += static_cast<double>(matrix.bytes());
+  for (const Loading& matrix : matrices) {
+    const auto& [type, rows, cols, data] = *matrix.from;
+    auto loaded = backend_.load(type, rows, cols, {data, matrix.bytes()}, release);
+    if (!loaded) return std::move(loaded).error();
+    *matrix.to = std::move(*loaded);
+    done += static_cast<double>(matrix.bytes());
+    if (progress) progress(done / total);
+  }
 
   // Untouched memory costs nothing: the system hands out real pages as the cache fills.
   layer_page_bytes_ = backend_.page_bytes(shape_.kv);
@@ -145,7 +158,9 @@ void Forward::feed_forward(const Layer& layer) {
 // The wanted final states, packed, up to each sequence's first bad row.
 void Forward::collect(std::span<const ForwardRows> batch) {
   results_.clear();
-  std::size_t output = 0;
+  std::size_t outputs = 0, output = 0;
+  for (const ForwardRows& rows : batch) outputs += rows.outputs;
+  hidden_.resize(std::max(hidden_.size(), outputs * shape_.dim));
   for (std::size_t s = 0; s < batch.size(); ++s) {
     const std::size_t begin = sequences_[s].first_row, end = begin + sequences_[s].rows;
     const auto bad = std::find(failed_.begin() + static_cast<std::ptrdiff_t>(begin),

@@ -44,12 +44,14 @@ struct ForwardLimits {
 class Forward {
  public:
   using Progress = std::function<void(double fraction)>;
+  using Release = compute::Backend::Packed;
 
-  // Loads the weights into the backend, which must outlive this; the weights themselves are not kept, norms
-  // and rotary factors excepted, which stay borrowed.
+  // Loads the weights into the backend, which must outlive this, in the order in which they lie in memory.
+  // They are not kept: the bytes of a matrix are given to `release`, from any thread, as soon as they are
+  // packed.
   static Result<std::unique_ptr<Forward>> create(const arith::LlamaWeights& weights,
                                                  compute::Backend& backend, const ForwardLimits& limits,
-                                                 const Progress& progress = {});
+                                                 const Progress& progress = {}, const Release& release = {});
 
   // Computes a batch of at most max_rows rows; results are per sequence, in order, and live until the next
   // run.
@@ -67,7 +69,7 @@ class Forward {
  private:
   using MatrixPtr = std::unique_ptr<compute::Matrix>;
   struct Layer {
-    std::span<const float> attn_norm, ffn_norm;
+    std::vector<float> attn_norm, ffn_norm;
     MatrixPtr attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down;
   };
   struct Shape {
@@ -82,7 +84,7 @@ class Forward {
   };
 
   Forward(const arith::LlamaWeights& weights, compute::Backend& backend, const ForwardLimits& limits);
-  Status load(const arith::LlamaWeights& weights, const Progress& progress);
+  Status load(const arith::LlamaWeights& weights, const Progress& progress, const Release& release);
   void lay_out(std::span<const ForwardRows> batch);
   void attention(std::size_t layer);
   void feed_forward(const Layer& layer);
@@ -93,7 +95,7 @@ class Forward {
   ForwardLimits limits_;
   compute::RopeTable rope_;
   std::vector<Layer> layers_;
-  std::span<const float> output_norm_;
+  std::vector<float> output_norm_;
   MatrixPtr embedding_;
   MatrixPtr output_;  // none: the embedding
 

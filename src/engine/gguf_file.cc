@@ -344,6 +344,10 @@ Status GgufFile::read(ByteView bytes, GgufTensors tensors) {
   return check_no_overlap(std::move(by_address));
 }
 
+void GgufFile::release(ByteView part) const {
+  if (mapping_) mapping_->release(part);
+}
+
 const TensorInfo* GgufFile::find_tensor(std::string_view name) const {
   const auto found = tensor_index_.find(name);
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];

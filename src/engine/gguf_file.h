@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -124,6 +125,8 @@ class GgufFile {
   Result<std::vector<float>> get_f32s(std::string_view key) const;         // f32 only
 
   ByteView bytes() const { return bytes_; }  // the whole file
+  // A part of bytes() that is not read again soon: leaves memory if it was mapped, and stays readable.
+  void release(ByteView part) const;
 
  private:
   GgufFile();
@@ -141,7 +144,8 @@ class GgufFile {
 Status check_weights(const TensorInfo& tensor);
 Status check_weights(const GgufFile& file);  // all of them
 
-// SHA-256 of the whole file: the identity of a model's weights.
-Digest weights_digest(const GgufFile& file, const Progress& progress = {});
+// SHA-256 of the whole file: the identity of a model's weights. Releases what it has read. Ends early, with a
+// meaningless digest, when it is asked to stop.
+Digest weights_digest(const GgufFile& file, const Progress& progress = {}, std::stop_token stop = {});
 
 }  // namespace cortensor::engine

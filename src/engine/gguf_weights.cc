@@ -88,13 +88,14 @@ Status check_weights(const GgufFile& file) {
   return ok();
 }
 
-Digest weights_digest(const GgufFile& file, const Progress& progress) {
+Digest weights_digest(const GgufFile& file, const Progress& progress, std::stop_token stop) {
   crypto::Sha256 hash;
   const ByteView bytes = file.bytes();
-  for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t size = std::min(kDigestPiece, bytes.size() - at);
-    hash.update(bytes.subspan(at, size));
-    at += size;
+  for (std::size_t at = 0; at < bytes.size() && !stop.stop_requested();) {
+    const ByteView piece = bytes.subspan(at, std::min(kDigestPiece, bytes.size() - at));
+    hash.update(piece);
+    file.release(piece);
+    at += piece.size();
     if (progress) progress(at, bytes.size());
   }
   return hash.finish();

@@ -1,11 +1,15 @@
 // Engine::load(): from a path to a running engine.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "base/runtime/thread_pool.h"
+#include "engine/gguf_file.h"
 #include "engine/local_engine.h"
+#include "engine/model.h"
 
 namespace cortensor::engine {
 
@@ -21,13 +25,6 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
                                              const Progress& progress) {
   if (options.max_sequences < 1 || options.prefill_chunk < 1)
     return fail(ErrorKind::invalid_input, "engine: expected at least one sequence and one row");
-  const auto report = [&](double begin, double end, std::string_view doing) {
-    return [&progress, begin, end, doing](std::uint64_t done, std::uint64_t total) {
-      if (progress)
-        progress(begin + (end - begin) * static_cast<double>(done) / static_cast<double>(total), doing);
-    };
-  };
-
   Result<GgufFile> file = GgufFile::open(path);
   if (!file) return std::move(file).error();
   Result<Model> model = bind_model(*file);
@@ -38,10 +35,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   if (tokenizer->vocab_size() != config.vocab_size)
     return fail(ErrorKind::corrupt, path + ": tokenizer: expected " + std::to_string(config.vocab_size) +
                                         " tokens, found " + std::to_string(tokenizer->vocab_size()));
-  const Digest digest = weights_digest(*file, report(0.0, 0.4, "hashing the weights"));
-
-  const std::size_t threads =
-      options.threads != 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  const std::size_t threads = options.threads != 0 ? options.threads : usable_processors();
   auto backend = compute::make_cpu_backend({threads, options.isa});
   if (!backend) return std::move(backend).error();
 
@@ -50,38 +44,50 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
                              : options.max_sequences * pages_for(config.context_length) * kPagePositions;
   const std::size_t pages = std::max<std::size_t>(1, kv_tokens / kPagePositions);
   const std::size_t max_rows = std::max(options.prefill_chunk, options.max_sequences);
-  auto forward = Forward::create(model->weights, **backend, {config.context_length, pages, max_rows},
-                                 [&](double fraction) {
-                                   if (progress) progress(0.4 + 0.6 * fraction, "loading the weights");
-                                 });
+  const std::uint64_t file_bytes = file->bytes().size();
+  std::atomic<std::uint64_t> hashed{0};
+  Digest digest;
+  std::jthread hasher([&](std::stop_token stop) {  // while the pool packs
+    const auto report = [&](std::uint64_t done, std::uint64_t) {
+      hashed = done;
+      hashed.notify_one();
+    };
+    digest = weights_digest(*file, report, std::move(stop));
+  });
+  const auto report = [&](double packed, std::string_view doing) {
+    const double share = static_cast<double>(hashed) / static_cast<double>(file_bytes);
+    if (progress) progress((packed + share) / 2, doing);
+  };
+  auto forward = Forward::create(
+      model->weights, **backend, {config.context_length, pages, max_rows},
+      [&](double packed) { report(packed, "loading the weights"); },
+      [&](ByteView part) { file->release(part); });
   if (!forward) {
     // A backend does not know the names of tensors; which weight it refused is looked for only now.
     if (Status weights = check_weights(*file); !weights) return std::move(weights).error_context(path);
     return std::move(forward).error_context(path);
   }
 
-  LocalEngine::Parts parts{std::move(*file),
-                           std::move(*model),
-                           {},
-                           nullptr,
-                           nullptr,
-                           std::move(*backend),
-                           std::move(*forward),
-                           pages,
-                           options.max_sequences,
-                           max_rows};
+  for (std::uint64_t done = hashed; done < file_bytes; done = hashed) {
+    report(1.0, "hashing the weights");
+    hashed.wait(done);
+  }
+  hasher.join();
+
+  LocalEngine::Parts parts{
+      {}, nullptr, nullptr, std::move(*backend), std::move(*forward), pages, options.max_sequences, max_rows};
   parts.tokenizer = std::make_unique<Tokenizer>(std::move(*tokenizer));
-  parts.chat_template = std::make_unique<ChatTemplate>(ChatTemplate::from_gguf(parts.file, *parts.tokenizer));
+  parts.chat_template = std::make_unique<ChatTemplate>(ChatTemplate::from_gguf(*file, *parts.tokenizer));
   ModelInfo& info = parts.info;
-  info.name = name_of(parts.model, path);
+  info.name = name_of(*model, path);
   info.architecture = "llama";
-  info.quantisation = parts.model.quantisation;
-  info.context_length = parts.model.config.context_length;
-  info.vocab_size = parts.model.config.vocab_size;
-  info.dim = parts.model.config.dim;
-  info.layers = parts.model.config.layers;
-  info.parameters = parts.model.parameters;
-  info.file_bytes = parts.file.bytes().size();
+  info.quantisation = model->quantisation;
+  info.context_length = config.context_length;
+  info.vocab_size = config.vocab_size;
+  info.dim = config.dim;
+  info.layers = config.layers;
+  info.parameters = model->parameters;
+  info.file_bytes = file_bytes;
   info.weights_digest = digest;
   info.tokenizer_digest = parts.tokenizer->digest();
   return std::unique_ptr<Engine>(new LocalEngine(std::move(parts)));

@@ -14,9 +14,7 @@
 #include "engine/chooser.h"
 #include "engine/engine.h"
 #include "engine/forward.h"
-#include "engine/gguf_file.h"
 #include "engine/kv_pages.h"
-#include "engine/model.h"
 #include "engine/sequence.h"
 #include "engine/tokenizer.h"
 
@@ -26,8 +24,6 @@ class LocalEngine final : public Engine {
  public:
   // What load() has put together.
   struct Parts {
-    GgufFile file;
-    Model model;
     ModelInfo info;
     std::unique_ptr<Tokenizer> tokenizer;
     std::unique_ptr<ChatTemplate> chat_template;

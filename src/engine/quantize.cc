@@ -4,7 +4,6 @@
 #include <atomic>
 #include <filesystem>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "arith/segment_quantiser.h"
@@ -160,7 +159,7 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
 
   report.bytes_in = file.bytes().size();
   std::uint64_t done = 0;
-  ThreadPool pool(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency()));
+  ThreadPool pool(threads > 0 ? threads : usable_processors());
   for (const TensorInfo& tensor : file.tensors()) {
     const TensorType type = type_in_target(tensor, *chosen);
     if (type == tensor.type) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <mutex>
 
 #include "arith/matmul.h"
 #include "conformance/conformance.h"
@@ -105,6 +107,28 @@ TEST_P(A5, EveryRemainderOfRowsAndKindOfNumbers) {
     for (const Kind kind : kKinds)
       for (std::size_t rows = 1; rows <= 66; rows += 5)
         expect_exact(*backend, type, rows, columns(type, 3), 3, kind, random);
+}
+
+// What is packed is not needed any more: every byte is given back once.
+TEST_P(A5, GivesBackTheBytesThatArePacked) {
+  Random random(13);
+  const auto backend = this->backend(2);
+  for (const WeightType type : {WeightType::f32, WeightType::q8_0, WeightType::s8}) {
+    const Bytes file = weights(type, 4100, 1056, Kind::zeros, random);
+    std::mutex mutex;
+    std::map<const std::uint8_t*, std::size_t> parts;
+    ASSERT_TRUE(backend->load(type, 4100, 1056, file, [&](ByteView part) {
+      const std::lock_guard lock(mutex);
+      parts[part.data()] += part.size();
+    }));
+    EXPECT_GE(parts.size(), 3u);
+    const std::uint8_t* at = file.data();
+    for (const auto& [begin, size] : parts) {
+      ASSERT_EQ(begin, at);
+      at += size;
+    }
+    EXPECT_EQ(at, file.data() + file.size());
+  }
 }
 
 // Large enough that the work is split over the threads.

@@ -18,10 +18,11 @@ class Buffer {
   explicit Buffer(std::size_t size) : size_(size) {
     constexpr std::size_t kHugePage = 2 << 20, kSlack = 128;
     const std::size_t alignment = size >= kHugePage ? kHugePage : 64;
-    const std::size_t whole = (size + kSlack + alignment - 1) / alignment * alignment;
-    bytes_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(alignment, whole)));
-    CORTENSOR_CHECK(bytes_ != nullptr);
-    if (alignment == kHugePage) ::madvise(bytes_.get(), whole, MADV_HUGEPAGE);  // only advice
+    void* memory = nullptr;
+    CORTENSOR_CHECK(::posix_memalign(&memory, alignment, size + kSlack) == 0);
+    bytes_.reset(static_cast<std::uint8_t*>(memory));
+    // Only advice. Not for the last part of a huge page, which would take the memory of a whole one.
+    if (size >= kHugePage) ::madvise(memory, size / kHugePage * kHugePage, MADV_HUGEPAGE);
   }
   std::uint8_t* data() const { return bytes_.get(); }
   std::size_t size() const { return size_; }

@@ -23,6 +23,9 @@ using arith::WeightType;
 // Below about ten microseconds of work a fork costs more than it saves.
 constexpr std::size_t kForkWork = 32768;
 
+// Of a file's bytes, packed before they are given back.
+constexpr std::size_t kPackPiece = 2 << 20;
+
 const CpuMatrix& packed(const Matrix& matrix) {
   return static_cast<const CpuMatrix&>(matrix);
 }
@@ -62,7 +65,7 @@ std::string CpuBackend::name() const {
 }
 
 Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t rows, std::size_t cols,
-                                                 ByteView bytes) {
+                                                 ByteView bytes, const Packed& packed) {
   const arith::FileBlock block = arith::file_block(type);
   if (block.elements == 0) return fail(ErrorKind::unsupported, "unknown weight type");
   if (rows == 0 || cols == 0)
@@ -78,9 +81,16 @@ Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t ro
                                         std::to_string(bytes.size()) + " bytes");
 
   auto matrix = make_matrix(type, rows, cols, kernels_.width);
+  const std::size_t group_bytes = matrix->group_rows() * stride;
+  const std::size_t at_once = std::max<std::size_t>(1, kPackPiece / group_bytes);
   std::atomic<bool> finite{true};
   split(matrix->groups(), rows * cols, [&](std::size_t begin, std::size_t end) {
-    if (!matrix->pack(bytes.data(), begin, end)) finite.store(false, std::memory_order_relaxed);
+    for (std::size_t group = begin; group < end; group += at_once) {
+      const std::size_t next = std::min(end, group + at_once);
+      if (!matrix->pack(bytes.data(), group, next)) return finite.store(false, std::memory_order_relaxed);
+      const std::size_t from = group * group_bytes, to = std::min(bytes.size(), next * group_bytes);
+      if (packed) packed(bytes.subspan(from, to - from));
+    }
   });
   if (!finite.load(std::memory_order_relaxed))
     return fail(ErrorKind::corrupt, arith::is_segmented(type)

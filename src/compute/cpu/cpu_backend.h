@@ -19,7 +19,7 @@ class CpuBackend final : public Backend {
   std::string name() const override;
   std::size_t threads() const override { return pool_.threads(); }
   Result<std::unique_ptr<Matrix>> load(arith::WeightType type, std::size_t rows, std::size_t cols,
-                                       ByteView bytes) override;
+                                       ByteView bytes, const Packed& packed = {}) override;
   void embed(const Matrix& table, std::span<const std::uint32_t> ids, float* out) override;
   void rmsnorm(const float* x, std::size_t tokens, std::span<const float> weight, float epsilon,
                float* out) override;

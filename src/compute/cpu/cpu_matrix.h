@@ -8,7 +8,8 @@ namespace cortensor::compute {
 class CpuMatrix : public Matrix {
  public:
   // Rows are packed and multiplied in groups; the last may be partly padding.
-  virtual std::size_t groups() const = 0;
+  std::size_t group_rows() const { return group_rows_; }
+  std::size_t groups() const { return (rows() + group_rows_ - 1) / group_rows_; }
   virtual const std::uint8_t* data() const = 0;
 
   // Packs row groups [first, end) from the rows of a model file; groups may be packed concurrently. Returns
@@ -19,7 +20,11 @@ class CpuMatrix : public Matrix {
   virtual void widen_row(std::size_t row, float* out) const = 0;
 
  protected:
-  using Matrix::Matrix;
+  CpuMatrix(arith::WeightType type, std::size_t rows, std::size_t cols, std::size_t group_rows)
+      : Matrix(type, rows, cols), group_rows_(group_rows) {}
+
+ private:
+  std::size_t group_rows_;
 };
 
 }  // namespace cortensor::compute

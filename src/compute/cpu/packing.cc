@@ -69,7 +69,7 @@ UnitShape unit_of(WeightType type) {
 struct Place {
   std::size_t byte, bit;
 };
-Place place_of(Plane plane, std::size_t i) {
+constexpr Place place_of(Plane plane, std::size_t i) {
   switch (plane) {
     case Plane::nibbles:
       return {i % 16, i / 16 * 4};
@@ -85,15 +85,33 @@ Place place_of(Plane plane, std::size_t i) {
 using Integers = std::array<std::uint8_t, kBlock>;
 
 // The bytes of a plane of one row's block; they lie in the group four at a time, `stride` bytes apart.
-void put_plane(Plane plane, const Integers& integers, unsigned shift, std::uint8_t* to, std::size_t stride) {
+// Loading a model is mostly this: places are constants.
+template <Plane plane>
+void put(const Integers& integers, unsigned shift, std::uint8_t* to, std::size_t stride) {
   Integers packed{};
-  const unsigned mask = (1u << static_cast<unsigned>(plane)) - 1;
+  constexpr unsigned mask = (1u << static_cast<unsigned>(plane)) - 1;
+#pragma GCC unroll 32
   for (std::size_t i = 0; i < kBlock; ++i) {
     const Place place = place_of(plane, i);
     packed[place.byte] |= static_cast<std::uint8_t>((integers[i] >> shift & mask) << place.bit);
   }
   for (std::size_t k = 0; k < static_cast<std::size_t>(plane); ++k)
     std::memcpy(to + k * stride, &packed[4 * k], 4);
+}
+
+void put_plane(Plane plane, const Integers& integers, unsigned shift, std::uint8_t* to, std::size_t stride) {
+  switch (plane) {
+    case Plane::none:
+      return;
+    case Plane::bits:
+      return put<Plane::bits>(integers, shift, to, stride);
+    case Plane::pairs:
+      return put<Plane::pairs>(integers, shift, to, stride);
+    case Plane::nibbles:
+      return put<Plane::nibbles>(integers, shift, to, stride);
+    case Plane::bytes:
+      return put<Plane::bytes>(integers, shift, to, stride);
+  }
 }
 
 void add_plane(Plane plane, const std::uint8_t* from, std::size_t stride, unsigned shift,
@@ -111,7 +129,9 @@ void add_plane(Plane plane, const std::uint8_t* from, std::size_t stride, unsign
 }  // namespace
 
 PackedMatrix::PackedMatrix(WeightType type, std::size_t rows, std::size_t cols, std::size_t width)
-    : CpuMatrix(type, rows, cols), width_(width), buffer_(groups() * group_bytes()) {}
+    : CpuMatrix(type, rows, cols, arith::is_quantised(type) ? width : 4 * width),
+      width_(width),
+      buffer_(groups() * group_bytes()) {}
 
 std::size_t PackedMatrix::group_bytes() const {
   if (!arith::is_quantised(type())) return group_rows() * cols() * element_bytes(type());

@@ -36,8 +36,6 @@ class PackedMatrix final : public CpuMatrix {
 
   std::size_t memory_bytes() const override { return buffer_.size(); }
   std::size_t width() const { return width_; }
-  std::size_t group_rows() const { return arith::is_quantised(type()) ? width_ : 4 * width_; }
-  std::size_t groups() const override { return (rows() + group_rows() - 1) / group_rows(); }
   std::size_t blocks() const { return padded_blocks(cols()); }  // of quantised rows, padding included
   const std::uint8_t* data() const override { return buffer_.data(); }
 

@@ -11,7 +11,7 @@ using arith::kBlock;
 using arith::WeightType;
 
 SegmentMatrix::SegmentMatrix(WeightType type, std::size_t rows, std::size_t cols, std::size_t width)
-    : CpuMatrix(type, rows, cols),
+    : CpuMatrix(type, rows, cols, width),
       width_(width),
       row_bytes_(arith::row_bytes(type, cols)),
       buffer_(groups() * width * row_bytes_) {}

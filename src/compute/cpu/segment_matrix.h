@@ -14,7 +14,6 @@ class SegmentMatrix final : public CpuMatrix {
   SegmentMatrix(arith::WeightType type, std::size_t rows, std::size_t cols, std::size_t width);
 
   std::size_t memory_bytes() const override { return buffer_.size(); }
-  std::size_t groups() const override { return (rows() + width_ - 1) / width_; }
   const std::uint8_t* data() const override { return buffer_.data(); }
   bool pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end) override;
   void widen_row(std::size_t row, float* out) const override;

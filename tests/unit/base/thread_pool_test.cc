@@ -1,9 +1,12 @@
-// Claims: every worker runs exactly once per fork, run() joins them all, and partitions tile the range.
+// Claims: every worker runs exactly once per fork, run() joins them all, and partitions tile the range; no
+// more processors count than the process may use.
 #include "base/runtime/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
+#include <thread>
 #include <vector>
 
 namespace cortensor {
@@ -27,6 +30,18 @@ TEST(ThreadPool, RunsEveryWorkerOncePerFork) {
   std::vector<int> calls(3, 0);  // each worker touches its own element: a data race would be a bug of run()
   for (int fork = 0; fork < 2000; ++fork) pool.run([&](std::size_t worker) { ++calls[worker]; });
   EXPECT_EQ(calls, (std::vector<int>{2000, 2000, 2000}));
+}
+
+TEST(UsableProcessors, AreThoseOfTheAffinityMask) {
+  std::size_t found = 0;
+  std::thread([&] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(::sched_getcpu()), &one);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+    found = usable_processors();
+  }).join();
+  EXPECT_EQ(found, 1u);
 }
 
 TEST(ThreadPool, KeepsTheExactFloatingPointEnvironment) {

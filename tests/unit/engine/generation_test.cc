@@ -392,6 +392,16 @@ TEST(Engine, NamesTheWeightThatIsNoNumber) {
               HasSubstr("tensor blk.1.ffn_down.weight: expected finite weights, row 5 block 1"));
 }
 
+TEST(Engine, NeedsItsFileOnlyToLoad) {
+  const ModelFile file({.type = TensorType::q8_0});
+  const auto engine = file.engine(options());
+  const GenerationRequest request = request_of(prompt_of(70, 1), 20);
+  const Answer before = generate(*engine, request);
+  std::filesystem::resize_file(file.path(), 0);  // whoever still reads its pages gets a SIGBUS
+  EXPECT_EQ(generate(*engine, request).steps, before.steps);
+  EXPECT_EQ(before.steps.size(), 20u);
+}
+
 TEST(Engine, KnowsItsModel) {
   const auto engine = model_file().engine(options());
   const ModelInfo& info = engine->info();
