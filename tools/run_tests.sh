@@ -1,6 +1,6 @@
 #!/bin/sh
-# The test suite. quick: everything once, each fuzz target for some seconds. full: also the sanitizers and
-# longer fuzzing. The last lines are CTest's summary.
+# The test suite. quick: everything once, each fuzz target for some seconds. full: also the sanitizers, longer fuzzing
+# and more of what is compared at random. The last lines are CTest's summary.
 set -eu
 form=$1
 cd "$(dirname "$0")/.."
@@ -51,6 +51,7 @@ else
   fuzz 5
 fi
 
+[ "$form" = quick ] || export CORTENSOR_EXACTNESS_POSITIONS=1000000
 cmake --preset release --log-level=WARNING -DCORTENSOR_TESTS=ON >/dev/null
 cmake --build build/release -j "$jobs"
 exec ctest --test-dir build/release --output-on-failure -j "$jobs"
