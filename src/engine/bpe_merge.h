@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/generation.h"
+#include "engine/flat_index.h"
 
 namespace cortensor::engine {
 
@@ -87,40 +88,36 @@ class BpeMerger {
   std::priority_queue<Pair, std::vector<Pair>, std::greater<>> heap_;
 };
 
-// Pairs of tokens to their merges, in one flat table with open addressing.
+// Pairs of tokens to their merges.
 class MergeTable {
- public:
-  explicit MergeTable(std::size_t capacity) {
-    std::size_t size = 16;
-    while (size < capacity * 2) size *= 2;
-    slots_.resize(size);
+  auto same(TokenId left, TokenId right) const {
+    return
+        [this, left, right](std::uint32_t i) { return rules_[i].left == left && rules_[i].right == right; };
   }
+
+ public:
+  explicit MergeTable(std::size_t capacity) : index_(capacity) { rules_.reserve(capacity); }
   // The first merge of a pair stays. At most `capacity` pairs.
   void add(TokenId left, TokenId right, Merge merge) {
-    Slot& slot = slots_[find_slot(key_of(left, right))];
-    if (slot.key == kEmpty) slot = {key_of(left, right), merge};
+    std::uint32_t& slot = index_.slot(key_of(left, right), same(left, right));
+    if (slot != FlatIndex::kNone) return;
+    slot = static_cast<std::uint32_t>(rules_.size());
+    rules_.push_back({left, right, merge});
   }
   std::optional<Merge> find(TokenId left, TokenId right) const {
-    const Slot& slot = slots_[find_slot(key_of(left, right))];
-    if (slot.key == kEmpty) return std::nullopt;
-    return slot.merge;
+    const std::uint32_t rule = index_.find(key_of(left, right), same(left, right));
+    if (rule == FlatIndex::kNone) return std::nullopt;
+    return rules_[rule].merge;
   }
 
  private:
-  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no pair of token ids
-  struct Slot {
-    std::uint64_t key = kEmpty;
+  struct Rule {
+    TokenId left, right;
     Merge merge;
   };
   static std::uint64_t key_of(TokenId left, TokenId right) { return std::uint64_t{left} << 32 | right; }
-  std::size_t find_slot(std::uint64_t key) const {
-    std::uint64_t hash = key * 0x9e3779b97f4a7c15u;
-    hash ^= hash >> 32;
-    std::size_t at = hash & (slots_.size() - 1);
-    while (slots_[at].key != key && slots_[at].key != kEmpty) at = (at + 1) & (slots_.size() - 1);
-    return at;
-  }
-  std::vector<Slot> slots_;
+  std::vector<Rule> rules_;
+  FlatIndex index_;
 };
 
 }  // namespace cortensor::engine

@@ -25,12 +25,7 @@ Forward::Forward(const arith::LlamaWeights& weights, compute::Backend& backend, 
       failed_(limits.max_rows),
       x_(limits.max_rows * shape_.dim),
       normed_(limits.max_rows * shape_.dim),
-      q_(limits.max_rows * shape_.q_dim()),
-      k_(limits.max_rows * shape_.kv_dim()),
-      v_(limits.max_rows * shape_.kv_dim()),
-      attended_(limits.max_rows * shape_.q_dim()),
-      gate_(limits.max_rows * shape_.ffn_dim),
-      up_(limits.max_rows * shape_.ffn_dim) {}
+      work_(limits.max_rows * 2 * std::max(shape_.q_dim() + shape_.kv_dim(), shape_.ffn_dim)) {}
 
 Result<std::unique_ptr<Forward>> Forward::create(const arith::LlamaWeights& weights,
                                                  compute::Backend& backend, const ForwardLimits& limits,
@@ -129,30 +124,35 @@ void Forward::attention(std::size_t l) {
   const Layer& layer = layers_[l];
   const compute::Failed failed(failed_.data(), rows_);
   const std::size_t offset = l * layer_page_bytes_;
+  float* const q = work_.data();
+  float* const attended = q + rows_ * shape_.q_dim();
+  float* const k = attended + rows_ * shape_.q_dim();
+  float* const v = k + rows_ * shape_.kv_dim();
   backend_.rmsnorm(x_.data(), rows_, layer.attn_norm, shape_.rms_epsilon, normed_.data());
 
-  const compute::Product qkv[] = {
-      {layer.attn_q.get(), q_.data()}, {layer.attn_k.get(), k_.data()}, {layer.attn_v.get(), v_.data()}};
+  const compute::Product qkv[] = {{layer.attn_q.get(), q}, {layer.attn_k.get(), k}, {layer.attn_v.get(), v}};
   backend_.matmul(normed_.data(), rows_, qkv, failed);
-  backend_.rope(q_.data(), shape_.heads, shape_.head_dim, rope_, sequences_);
-  backend_.rope(k_.data(), shape_.kv.kv_heads, shape_.head_dim, rope_, sequences_);
+  backend_.rope(q, shape_.heads, shape_.head_dim, rope_, sequences_);
+  backend_.rope(k, shape_.kv.kv_heads, shape_.head_dim, rope_, sequences_);
 
-  backend_.store_kv(k_.data(), v_.data(), shape_.kv, offset, sequences_, failed);
-  backend_.attend(q_.data(), shape_.heads, shape_.kv, offset, sequences_, attended_.data(), failed);
+  backend_.store_kv(k, v, shape_.kv, offset, sequences_, failed);
+  backend_.attend(q, shape_.heads, shape_.kv, offset, sequences_, attended, failed);
 
   const compute::Product projection[] = {{layer.attn_output.get(), x_.data(), true}};
-  backend_.matmul(attended_.data(), rows_, projection, failed);
+  backend_.matmul(attended, rows_, projection, failed);
 }
 
 // x += down(swiglu(gate(norm(x)), up(norm(x))))
 void Forward::feed_forward(const Layer& layer) {
   const compute::Failed failed(failed_.data(), rows_);
+  float* const gate = work_.data();
+  float* const up = gate + rows_ * shape_.ffn_dim;
   backend_.rmsnorm(x_.data(), rows_, layer.ffn_norm, shape_.rms_epsilon, normed_.data());
-  const compute::Product gate_up[] = {{layer.ffn_gate.get(), gate_.data()}, {layer.ffn_up.get(), up_.data()}};
+  const compute::Product gate_up[] = {{layer.ffn_gate.get(), gate}, {layer.ffn_up.get(), up}};
   backend_.matmul(normed_.data(), rows_, gate_up, failed);
-  backend_.swiglu(gate_.data(), up_.data(), rows_, shape_.ffn_dim, gate_.data());
+  backend_.swiglu(gate, up, rows_, shape_.ffn_dim, gate);
   const compute::Product projection[] = {{layer.ffn_down.get(), x_.data(), true}};
-  backend_.matmul(gate_.data(), rows_, projection, failed);
+  backend_.matmul(gate, rows_, projection, failed);
 }
 
 // The wanted final states, packed, up to each sequence's first bad row.

@@ -109,8 +109,9 @@ class Forward {
   std::vector<compute::SequenceRows> sequences_;
   std::vector<std::uint8_t> failed_;
   std::vector<ForwardResult> results_;
-  std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_;  // [max_rows, ...]
-  std::vector<float> hidden_;                                         // [outputs, dim]
+  std::vector<float> x_, normed_;  // [max_rows, dim]
+  std::vector<float> work_;    // of attention() or of feed_forward(), one array of [rows, ...] after another
+  std::vector<float> hidden_;  // [outputs, dim]
 };
 
 }  // namespace cortensor::engine

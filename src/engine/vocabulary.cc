@@ -75,6 +75,10 @@ bool append_bytes(TokenizerFamily family, TokenKind kind, std::string_view spell
   return true;
 }
 
+std::uint64_t hash_of(std::string_view bytes) {
+  return std::hash<std::string_view>()(bytes);
+}
+
 }  // namespace
 
 Result<Vocabulary> Vocabulary::from_gguf(const GgufFile& file, TokenizerFamily family) {
@@ -94,6 +98,7 @@ Result<Vocabulary> Vocabulary::from_gguf(const GgufFile& file, TokenizerFamily f
   }
 
   Vocabulary vocabulary;
+  vocabulary.normal_ = FlatIndex(texts->size());
   vocabulary.offsets_.push_back(0);
   for (std::size_t id = 0; id < texts->size(); ++id) {
     const std::string token = "token " + std::to_string(id);
@@ -107,7 +112,11 @@ Result<Vocabulary> Vocabulary::from_gguf(const GgufFile& file, TokenizerFamily f
   }
   for (TokenId id = 0; id < vocabulary.size(); ++id) {
     const TokenKind kind = vocabulary.kinds_[id];
-    if (kind == TokenKind::normal) vocabulary.normal_.emplace(vocabulary.bytes(id), id);
+    if (kind == TokenKind::normal) {
+      TokenId& slot =
+          vocabulary.normal_.slot(hash_of(vocabulary.bytes(id)), vocabulary.stands_for(vocabulary.bytes(id)));
+      if (slot == FlatIndex::kNone) slot = id;
+    }
     if (kind != TokenKind::control && kind != TokenKind::user_defined) continue;
     const std::string_view name = vocabulary.bytes(id);
     vocabulary.special_.emplace(name, id);
@@ -139,9 +148,9 @@ Status Vocabulary::set_byte_tokens(TokenizerFamily family) {
 }
 
 std::optional<TokenId> Vocabulary::find(std::string_view bytes) const {
-  const auto found = normal_.find(bytes);
-  if (found == normal_.end()) return std::nullopt;
-  return found->second;
+  const TokenId id = normal_.find(hash_of(bytes), stands_for(bytes));
+  if (id == FlatIndex::kNone) return std::nullopt;
+  return id;
 }
 
 std::optional<TokenId> Vocabulary::special_at(std::string_view text, std::size_t at, bool control) const {

@@ -12,6 +12,7 @@
 
 #include "base/generation.h"
 #include "base/result.h"
+#include "engine/flat_index.h"
 #include "engine/gguf_file.h"
 
 namespace cortensor::engine {
@@ -51,11 +52,14 @@ class Vocabulary {
 
  private:
   Status set_byte_tokens(TokenizerFamily family);
+  auto stands_for(std::string_view wanted) const {
+    return [this, wanted](TokenId id) { return bytes(id) == wanted; };
+  }
 
   std::vector<char> arena_;           // a vector, because its bytes stay where they are when the object moves
   std::vector<std::size_t> offsets_;  // size() + 1
   std::vector<TokenKind> kinds_;
-  std::unordered_map<std::string_view, TokenId> normal_;
+  FlatIndex normal_;  // ids of normal tokens by their bytes
   std::unordered_map<std::string_view, TokenId> special_;
   std::vector<std::size_t> special_lengths_;  // distinct, longest first
   std::array<bool, 256> special_begins_{};    // first bytes of special tokens
