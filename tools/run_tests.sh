@@ -1,10 +1,11 @@
 #!/bin/sh
-# The test suite. quick: everything once, each fuzz target for some seconds. full: also the sanitizers, longer fuzzing
-# and more of what is compared at random. The last lines are CTest's summary.
+# The test suite. quick: everything once, each fuzz target for some seconds. full: also the sanitizers, longer fuzzing,
+# more of what is compared at random, and the engine under qemu. The last lines are CTest's summary.
 set -eu
 form=$1
 cd "$(dirname "$0")/.."
 tools/install_packages.sh test
+tools/install_packages.sh neon || echo "The tests of the AArch64 kernels will be skipped." >&2
 jobs=$(nproc)
 
 fuzz() {
@@ -52,6 +53,7 @@ else
 fi
 
 [ "$form" = quick ] || export CORTENSOR_EXACTNESS_POSITIONS=1000000
+export CORTENSOR_TEST_FORM="$form"
 cmake --preset release --log-level=WARNING -DCORTENSOR_TESTS=ON >/dev/null
 cmake --build build/release -j "$jobs"
 exec ctest --test-dir build/release --output-on-failure -j "$jobs"

@@ -26,7 +26,7 @@ void run_with(CLI::App* command, std::function<Result<Exit>()> work);
 
 // Of --isa, wherever a command computes.
 inline constexpr const char* kIsaHelp =
-    "force scalar, avx2, avx512 or amx; by default the best there is (or CORTENSOR_ISA)";
+    "force scalar, avx2, avx512, amx or neon; by default the best there is (or CORTENSOR_ISA)";
 
 // A footer of examples for --help: one command per line.
 void examples(CLI::App* command, std::string text);

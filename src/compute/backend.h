@@ -127,8 +127,7 @@ class Backend {
 
 struct CpuOptions {
   std::size_t threads = 1;
-  std::string
-      isa;  // "scalar", "avx2" or "avx512"; empty: CORTENSOR_ISA if set, else the best this machine has
+  std::string isa;  // of the kernels; empty: CORTENSOR_ISA if set, else the best this machine has
 };
 
 // Fails if the instruction set is unknown, not available here, or does not pass its self-test.

@@ -27,7 +27,7 @@ class ChatTemplate;
 class Tokenizer;
 
 struct EngineOptions {
-  std::string isa;  // "scalar", "avx2", "avx512", "amx"; empty: CORTENSOR_ISA, or else the best there is
+  std::string isa;                  // of the kernels; empty: CORTENSOR_ISA, or else the best there is
   std::size_t threads = 0;          // the engine thread included; 0: one per processor
   std::size_t max_sequences = 8;    // running at a time, replays included; more are refused as overloaded
   std::size_t kv_tokens = 0;        // positions that the cache holds in all; 0: max_sequences full contexts

@@ -50,8 +50,7 @@ struct Hello {
   std::string join_token;  // empty when the router knows the node already
   std::vector<ModelOffer> models;
   std::uint32_t slots = 0;  // sequences (miner) or checks (validator) at once
-  std::string
-      isa;  // "scalar", "avx2", "avx512", "amx": for people and for choosing another kind of processor
+  std::string isa;          // of the kernels: for people and for choosing another kind of processor
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "compute/backend.h"
 #include "compute/cpu/dispatch.h"
+#include "support/isas.h"
 
 namespace cortensor::conformance {
 
@@ -42,8 +43,8 @@ class PerIsa : public ::testing::TestWithParam<const char*> {
   const compute::KernelTable* kernels_ = nullptr;
 };
 
-#define CORTENSOR_PER_ISA(suite)                                                                 \
-  INSTANTIATE_TEST_SUITE_P(EachIsa, suite, ::testing::Values("scalar", "avx2", "avx512", "amx"), \
+#define CORTENSOR_PER_ISA(suite)                                             \
+  INSTANTIATE_TEST_SUITE_P(EachIsa, suite, ::testing::ValuesIn(test::kIsas), \
                            [](const auto& param) { return std::string(param.param); })
 
 // Kinds of numbers that have broken kernels before.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "forward_fixture.h"
+#include "isas.h"
 
 namespace cortensor::arith {
 
@@ -24,7 +25,6 @@ constexpr TensorType kTypes[] = {TensorType::f32,  TensorType::f16,  TensorType:
                                  TensorType::q4_0, TensorType::q4_1, TensorType::q5_0, TensorType::q5_1,
                                  TensorType::q2_k, TensorType::q3_k, TensorType::q4_k, TensorType::q5_k,
                                  TensorType::q6_k, TensorType::s8,   TensorType::s4};
-constexpr const char* kIsas[] = {"scalar", "avx2", "avx512", "amx"};
 
 // Head dimensions below, at and above a block; inner dimensions above a segment; grouped and single heads.
 std::vector<RandomModel> shapes(TensorType type) {
@@ -124,7 +124,7 @@ TEST_P(ForwardOfType, DoesNotDependOnCompany) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forward, ForwardOfType,
-                         testing::Combine(testing::ValuesIn(kTypes), testing::ValuesIn(kIsas)),
+                         testing::Combine(testing::ValuesIn(kTypes), testing::ValuesIn(test::kIsas)),
                          [](const auto& test) {
                            std::string name(to_string(std::get<0>(test.param)));
                            name += std::string("_") + std::get<1>(test.param);

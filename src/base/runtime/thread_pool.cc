@@ -51,9 +51,18 @@ std::size_t usable_processors() {
 
 bool floating_point_environment_is_exact() {
   volatile float smallest_normal = 0x1p-126f;
-  volatile float half = smallest_normal * 0.5f;  // flushed to zero under FTZ
-  volatile float restored = half * 2.0f;         // zero under DAZ
+  volatile float half = smallest_normal * 0.5f;  // flushed to zero under MXCSR.FTZ, FPCR.FZ
+  volatile float restored = half * 2.0f;         // zero under MXCSR.DAZ, FPCR.FZ and FIZ
   return std::fegetround() == FE_TONEAREST && half != 0.0f && restored == smallest_normal;
+}
+
+// Leaves the core to its other thread for a moment.
+static void pause_spinning() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");  // waits, where "yield" mostly does nothing
+#endif
 }
 
 struct ThreadPool::State {
@@ -69,7 +78,7 @@ struct ThreadPool::State {
     for (;;) {
       // Forks come microseconds apart inside a forward pass: spin a little before sleeping in the kernel.
       for (int spin = 0; spin < 2000 && generation.load(std::memory_order_acquire) == seen; ++spin)
-        __builtin_ia32_pause();
+        pause_spinning();
       generation.wait(seen, std::memory_order_acquire);
       seen = generation.load(std::memory_order_acquire);
       if (stopping.load(std::memory_order_acquire)) return;
@@ -103,7 +112,7 @@ void ThreadPool::run(const std::function<void(std::size_t)>& job) {
   state_->generation.notify_all();
   job(0);
   for (int spin = 0; spin < 2000 && state_->pending.load(std::memory_order_acquire) != 0; ++spin)
-    __builtin_ia32_pause();
+    pause_spinning();
   while (const std::size_t left = state_->pending.load(std::memory_order_acquire))
     state_->pending.wait(left, std::memory_order_acquire);
 }

@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include <cstring>
@@ -116,6 +118,32 @@ __attribute__((target("amx-tile,amx-int8"))) std::uint64_t products_amx(std::uin
   return rounds * 4 * 16 * 16 * 64;
 }
 
+#elif defined(__aarch64__)
+
+std::uint64_t read_neon(const std::uint8_t* p, std::size_t size) {
+  uint64x2_t sum[4] = {};
+  for (std::size_t i = 0; i + 64 <= size; i += 64) {
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j)
+      sum[j] = vaddq_u64(sum[j], vreinterpretq_u64_u8(vld1q_u8(p + i + 16 * j)));
+  }
+  return vaddvq_u64(vaddq_u64(vaddq_u64(sum[0], sum[1]), vaddq_u64(sum[2], sum[3])));
+}
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) std::uint64_t products_neon(std::uint64_t rounds) {
+  constexpr int kSums = 16;
+  int32x4_t sums[kSums] = {};
+  const int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 16
+    for (int k = 0; k < kSums; ++k) {
+      sums[k] = vdotq_s32(sums[k], a, b);
+      asm volatile("" : "+w"(sums[k]));
+    }
+  }
+  return rounds * kSums * 16;
+}
+
 #endif
 
 }  // namespace
@@ -124,6 +152,8 @@ std::uint64_t plain_read(std::string_view isa, const std::uint8_t* bytes, std::s
 #if defined(__x86_64__)
   if (isa == "avx512" || isa == "amx") return read_avx512(bytes, size);
   if (isa == "avx2") return read_avx2(bytes, size);
+#elif defined(__aarch64__)
+  if (isa == "neon") return read_neon(bytes, size);
 #endif
   (void)isa;
   return read_words(bytes, size);
@@ -134,6 +164,8 @@ std::uint64_t plain_products(std::string_view isa, std::uint64_t rounds) {
   if (isa == "amx") return products_amx(rounds);
   if (isa == "avx512") return products_avx512(rounds);
   if (isa == "avx2") return products_avx2(rounds);
+#elif defined(__aarch64__)
+  if (isa == "neon") return products_neon(rounds);
 #endif
   (void)isa;
   (void)rounds;

@@ -2,8 +2,8 @@
 // with different instruction-set flags, so it contains types only: no function, nothing from the standard
 // library.
 //
-// `width` is the number of rows that a vector of the instruction set holds (1, 8 or 16); the packed layouts
-// follow from it (packing.h). Row counts, sums and scales are those of docs/spec/arithmetic.md.
+// `width` is the number of rows that a vector of the instruction set holds (1, 4, 8 or 16); the packed
+// layouts follow from it (packing.h). Row counts, sums and scales are those of docs/spec/arithmetic.md.
 #pragma once
 
 #include <stddef.h>
@@ -103,5 +103,6 @@ const KernelTable* scalar_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
 const KernelTable* amx_kernels();
+const KernelTable* neon_kernels();
 
 }  // namespace cortensor::compute

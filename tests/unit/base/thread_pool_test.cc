@@ -51,5 +51,19 @@ TEST(ThreadPool, KeepsTheExactFloatingPointEnvironment) {
   EXPECT_EQ(exact, 2);
 }
 
+// In a thread of its own: the setting dies with it.
+TEST(ThreadPool, FindsThatAThreadFlushesSubnormals) {
+  bool exact = true;
+  std::thread([&] {
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8000);  // MXCSR.FTZ
+#elif defined(__aarch64__)
+    __builtin_aarch64_set_fpcr(__builtin_aarch64_get_fpcr() | 1u << 24);  // FPCR.FZ
+#endif
+    exact = floating_point_environment_is_exact();
+  }).join();
+  EXPECT_FALSE(exact);
+}
+
 }  // namespace
 }  // namespace cortensor

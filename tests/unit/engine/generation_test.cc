@@ -19,6 +19,7 @@
 #include "engine/tokenizer.h"
 #include "engine/transcript.h"
 #include "engine_fixture.h"
+#include "isas.h"
 #include "temporary_folder.h"
 
 namespace cortensor::engine {
@@ -130,7 +131,7 @@ TEST(Generation, EqualsTheReferenceGreedyAndSeeded) {
 TEST(Generation, DoesNotDependOnChunksThreadsOrInstructionSet) {
   const GenerationRequest request = request_of(prompt_of(101, 2), 20, kPenalised);
   const Answer expected = reference_answer(request);
-  for (const char* isa : {"scalar", "avx2", "avx512", "amx"}) {
+  for (const char* isa : test::kIsas) {
     for (const std::size_t threads : {1u, 2u}) {
       for (const std::size_t chunk : {1u, 7u, 64u, 100u, 256u}) {
         EngineOptions wanted = options(threads, chunk);
@@ -183,7 +184,7 @@ TEST(Generation, FollowsAGrammarAsTheReferenceDoes) {
     expect_same(expected, generate(*engine, request));
     for (std::size_t count = 1; count < expected.steps.size(); ++count)
       expect_same(expected, generate(*engine, request, tokens_of(expected.steps, count)));
-    for (const char* isa : {"scalar", "avx2", "avx512"}) {
+    for (const char* isa : test::kIsas) {
       EngineOptions wanted = options(1, 7);
       wanted.isa = isa;
       auto other = Engine::load(model_file().path(), wanted);
