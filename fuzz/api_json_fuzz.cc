@@ -1,10 +1,12 @@
-// Any bytes as the body of a completion request: refused with the field's name, or within the documented limits.
+// Any bytes as the body of a completion or embedding request: refused with the field's name, or within the
+// documented limits.
 #include <cstddef>
 #include <cstdint>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "router/api/completion_request.h"
+#include "router/api/embedding_request.h"
 
 namespace cortensor {
 namespace {
@@ -29,5 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view body = cortensor::text_of({data, size});
   cortensor::check(cortensor::router::parse_chat(body));
   cortensor::check(cortensor::router::parse_completion(body));
+  if (const auto call = cortensor::router::parse_embedding(body))
+    CORTENSOR_CHECK(!call->input.empty() && call->input.size() <= cortensor::router::kMaxInputs);
   return 0;
 }

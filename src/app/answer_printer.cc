@@ -23,16 +23,16 @@ void print_as_it_comes(std::string_view received) {
   std::fflush(stdout);
 }
 
-void print_proof(const client::ChatOutcome& outcome) {
-  const bool colours = takes_colours(STDOUT_FILENO);
+void print_proof(const client::Outcome& outcome, std::FILE* out) {
+  const bool colours = takes_colours(::fileno(out));
   const char* colour = !colours                       ? ""
                        : outcome.verdict == "VALID"   ? "\x1b[32m"
                        : outcome.verdict == "INVALID" ? "\x1b[31m"
                                                       : "\x1b[33m";
-  std::printf("%s%s%s  %lld prompt and %lld answer tokens, %s credits\n", colour,
-              printable_line(outcome.verdict).c_str(), colours ? "\x1b[0m" : "",
-              static_cast<long long>(outcome.prompt_tokens),
-              static_cast<long long>(outcome.completion_tokens), to_string(Credits{outcome.cost}).c_str());
+  std::fprintf(out, "%s%s%s  %lld prompt and %lld answer tokens, %s credits\n", colour,
+               printable_line(outcome.verdict).c_str(), colours ? "\x1b[0m" : "",
+               static_cast<long long>(outcome.prompt_tokens),
+               static_cast<long long>(outcome.completion_tokens), to_string(Credits{outcome.cost}).c_str());
 }
 
 Status make_receipts_folder(const std::string& folder) {

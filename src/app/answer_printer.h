@@ -1,6 +1,7 @@
 // Shows a streamed answer and its proof in a terminal.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -12,7 +13,7 @@ namespace cortensor::app {
 void print_as_it_comes(std::string_view text);
 
 // One line: verdict, tokens, cost, receipts.
-void print_proof(const client::ChatOutcome& outcome);
+void print_proof(const client::Outcome& outcome, std::FILE* out = stdout);
 
 // Makes sure that receipts can be saved there; to be asked before an answer is paid for.
 Status make_receipts_folder(const std::string& folder);

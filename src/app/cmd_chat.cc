@@ -110,10 +110,9 @@ Result<Exit> chat(Options& options) {
   if (options.request.model.empty()) {
     const auto api = connect(options.remote);
     if (!api) return api.error();
-    const auto models = (*api)->models();
-    if (!models) return models.error();
-    if (models->empty()) return fail(ErrorKind::not_found, "the router serves no model");
-    options.request.model = models->front().id;
+    auto model = first_model(**api);
+    if (!model) return model.error();
+    options.request.model = std::move(*model);
   }
   if (options.message) return ask(options, *options.message);
   if (can_edit_lines()) {

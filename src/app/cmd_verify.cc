@@ -86,9 +86,11 @@ Result<Exit> verify_receipt(const Options& options) {
   }
   check_identities(options, *receipt, report.problems);
   const auto money = [](std::int64_t micro) { return to_string(Credits{micro}); };
-  std::printf("receipt   %s, %zu prompt and %zu answer tokens, %s\n", printable_line(receipt->id).c_str(),
-              receipt->request.prompt.size(), receipt->steps.size(),
-              printable_line(receipt->model.id).c_str());
+  const std::string made = receipt->request.embedding > 0
+                               ? "an embedding of " + std::to_string(receipt->request.embedding)
+                               : std::to_string(receipt->steps.size()) + " answer tokens";
+  std::printf("receipt   %s, %zu prompt tokens and %s, %s\n", printable_line(receipt->id).c_str(),
+              receipt->request.prompt.size(), made.c_str(), printable_line(receipt->model.id).c_str());
   std::printf("router    %s, checked at level %s, %s credits\n",
               printable_line(receipt->router.value).c_str(), std::string(to_string(receipt->level)).c_str(),
               money(receipt->bill.total).c_str());

@@ -50,4 +50,11 @@ Result<std::unique_ptr<client::ApiClient>> connect(const Remote& remote) {
   return std::make_unique<client::ApiClient>(remote.url, *key, options);
 }
 
+Result<std::string> first_model(client::ApiClient& api) {
+  auto models = api.models();
+  if (!models) return std::move(models).error();
+  if (models->empty()) return fail(ErrorKind::not_found, "the router serves no model");
+  return models->front().id;
+}
+
 }  // namespace cortensor::app

@@ -21,4 +21,7 @@ void add_remote_options(CLI::App* command, Remote& remote);
 
 Result<std::unique_ptr<client::ApiClient>> connect(const Remote& remote);
 
+// The model that is meant when none is named.
+Result<std::string> first_model(client::ApiClient& api);
+
 }  // namespace cortensor::app

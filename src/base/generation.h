@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -58,8 +59,27 @@ struct GenerationRequest {
   std::vector<TokenId> stop_tokens;       // any of them ends the answer; it is the transcript's last token
   std::vector<std::string> stop_strings;  // the answer ends with the token that completes one of them
   std::string grammar = {};  // what the bytes of the answer's tokens have to follow; empty: nothing
+  std::uint32_t embedding =
+      0;  // elements of the prompt's embedding, wanted instead of an answer; 0: an answer
   friend bool operator==(const GenerationRequest&, const GenerationRequest&) = default;
 };
+
+inline constexpr std::uint32_t kMaxEmbedding = 1 << 15;
+
+// What an embedding is asked for with: nothing that could change an answer changes it.
+inline GenerationRequest embedding_request(std::vector<TokenId> prompt, std::uint32_t elements) {
+  GenerationRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = 1;  // the one step of its transcript, with token 0. Spec: A18.3
+  request.embedding = elements;
+  return request;
+}
+inline constexpr TokenId kEmbeddingToken = 0;
+
+// How many of `steps` transcript positions are tokens of an answer, and paid for as such.
+inline std::size_t answer_tokens(const GenerationRequest& request, std::size_t steps) {
+  return request.embedding > 0 ? 0 : steps;
+}
 
 // One generated position: the token chosen and the digest that commits to the state it was chosen from.
 struct Step {

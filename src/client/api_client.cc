@@ -1,5 +1,6 @@
 #include "client/api_client.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -122,6 +123,21 @@ Result<Json> list_from(const Result<std::string>& body) {
   return json;
 }
 
+// Takes what an answer, or its last event, says of itself.
+void take_outcome(const Json& json, Outcome& outcome) {
+  if (json.contains("usage") && json["usage"].is_object()) {
+    outcome.prompt_tokens = field<std::int64_t>(json["usage"], "prompt_tokens");
+    outcome.completion_tokens = field<std::int64_t>(json["usage"], "completion_tokens");
+  }
+  if (!json.contains("cortensor") || !json["cortensor"].is_object()) return;
+  const Json& proof = json["cortensor"];
+  outcome.verdict = field<std::string>(proof, "verdict");
+  outcome.cost = field<std::int64_t>(proof, "cost_microcredits");
+  if (proof.contains("receipts") && proof["receipts"].is_array())
+    for (const Json& id : proof["receipts"])
+      if (id.is_string()) outcome.receipts.push_back(id.get<std::string>());
+}
+
 // Takes what one event of a chat stream says into the outcome; yields its text.
 std::string take_event(const Json& event, ChatOutcome& outcome) {
   std::string text;
@@ -131,18 +147,7 @@ std::string take_event(const Json& event, ChatOutcome& outcome) {
     if (auto reason = field<std::string>(choice, "finish_reason"); !reason.empty())
       outcome.finish_reason = reason;
   }
-  if (event.contains("usage") && event["usage"].is_object()) {
-    outcome.prompt_tokens = field<std::int64_t>(event["usage"], "prompt_tokens");
-    outcome.completion_tokens = field<std::int64_t>(event["usage"], "completion_tokens");
-  }
-  if (event.contains("cortensor") && event["cortensor"].is_object()) {
-    const Json& proof = event["cortensor"];
-    outcome.verdict = field<std::string>(proof, "verdict");
-    outcome.cost = field<std::int64_t>(proof, "cost_microcredits");
-    if (proof.contains("receipts") && proof["receipts"].is_array())
-      for (const Json& id : proof["receipts"])
-        if (id.is_string()) outcome.receipts.push_back(id.get<std::string>());
-  }
+  take_outcome(event, outcome);
   outcome.text += text;
   return text;
 }
@@ -308,6 +313,27 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
   if (!response) return response.error();
   if (response->status / 100 != 2) return error_of(response->status, response->body);
   if (!done || outcome.verdict.empty()) return fail(ErrorKind::corrupt, "the answer ended without its proof");
+  return outcome;
+}
+
+Result<EmbeddingOutcome> ApiClient::embed(const EmbeddingRequest& wanted) {
+  Json body = {{"model", wanted.model}, {"input", wanted.input}};
+  if (!wanted.session.empty()) body["session"] = wanted.session;
+  if (wanted.dimensions > 0) body["dimensions"] = wanted.dimensions;
+  const auto json = list_from(call(request("POST", "/v1/embeddings", text_of(body))));
+  if (!json) return json.error();
+  EmbeddingOutcome outcome;
+  take_outcome(*json, outcome);
+  for (const Json& one : (*json)["data"]) {
+    const Json numbers = one.is_object() ? one.value("embedding", Json()) : Json();
+    const auto number = [](const Json& element) { return element.is_number(); };
+    if (!numbers.is_array() || !std::all_of(numbers.begin(), numbers.end(), number))
+      return fail(ErrorKind::corrupt, "the router's answer is not a list of embeddings");
+    outcome.embeddings.push_back(numbers.get<std::vector<float>>());
+  }
+  if (outcome.verdict.empty() || outcome.embeddings.size() != wanted.input.size() ||
+      outcome.receipts.size() != wanted.input.size())
+    return fail(ErrorKind::corrupt, "the router's answer is not an embedding and a receipt for each input");
   return outcome;
 }
 

@@ -64,13 +64,27 @@ struct ChatRequest {
   std::string json_schema;       // a schema as JSON text
 };
 
-// What the answer's last event says.
-struct ChatOutcome {
-  std::string text, finish_reason;
+// What became of a request, and what it costs.
+struct Outcome {
   std::string verdict;  // "VALID", "INVALID", "INCONCLUSIVE", "UNCHECKED"
   std::vector<std::string> receipts;
   std::int64_t cost = 0;  // micro-credits
   std::int64_t prompt_tokens = 0, completion_tokens = 0;
+};
+
+struct ChatOutcome : Outcome {
+  std::string text, finish_reason;
+};
+
+struct EmbeddingRequest {
+  std::string model;
+  std::string session;  // empty: the router's implicit one
+  std::vector<std::string> input;
+  std::uint32_t dimensions = 0;  // 0: all that the model has
+};
+
+struct EmbeddingOutcome : Outcome {
+  std::vector<std::vector<float>> embeddings;  // one per input, with a receipt each
 };
 
 class ApiClient {
@@ -86,6 +100,8 @@ class ApiClient {
   Result<SessionRow> close_session(const std::string& id);
   // Text goes to on_text as it arrives. corrupt: the stream ended without the proof or the end mark.
   Result<ChatOutcome> chat(const ChatRequest& request, const std::function<void(std::string_view)>& on_text);
+  // corrupt: not one vector and one receipt for each input, or no verdict.
+  Result<EmbeddingOutcome> embed(const EmbeddingRequest& request);
   Result<std::string> receipt(const std::string& id);  // JSON, as `cortensor verify` reads it
 
   // Ends the call in progress. Thread-safe.

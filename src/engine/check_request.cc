@@ -53,6 +53,10 @@ Status check_request(const GenerationRequest& request, std::size_t vocab_size, s
     if (request.stop_tokens.empty()) return invalid("grammar: expected a stop token to end the answer with");
     if (Status valid = check_grammar(request.grammar); !valid) return valid;
   }
+  if (request.embedding > kMaxEmbedding)
+    return invalid("embedding: expected at most " + std::to_string(kMaxEmbedding) + " elements");
+  if (request.embedding > 0 && request != embedding_request(request.prompt, request.embedding))
+    return invalid("embedding: expected no parameters of answers beside it");
   return check_sampling(request.sampling, vocab_size);
 }
 

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,10 +68,12 @@ struct Callbacks {
   // One call per transcript position from 0 on, the given ones included (position < given.size()). logprobs:
   // null when not asked for; borrowed.
   std::function<void(std::size_t position, const Step& step, const Logprobs* logprobs)> on_step;
+  // Of a request for an embedding: its elements, before the one step, whose digest is theirs. Borrowed.
+  std::function<void(std::span<const float> elements)> on_embedding;
   std::function<void(FinishReason reason, const Digest& root)> on_finish;
   // conflict: a given token is not the one this request leads to, or goes on past the answer's end;
   // cancelled: by cancel() or shutdown; unsupported: the grammar leaves no token, or too many ways to go on;
-  // internal: a non-finite value arose inside the model.
+  // internal: a non-finite value arose inside the model, or an embedding without a direction.
   std::function<void(const Error& error)> on_error;
 };
 
@@ -142,8 +145,8 @@ class Engine {
 };
 
 // Refuses what no model could run: an empty prompt, tokens outside the vocabulary, a prompt that fills the
-// context, sampling values out of range, too many or too long stop strings, a text that is no grammar. Any
-// node can ask this before money is held.
+// context, sampling values out of range, too many or too long stop strings, a text that is no grammar, an
+// embedding with parameters of answers. Any node can ask this before money is held.
 Status check_request(const GenerationRequest& request, std::size_t vocab_size, std::size_t context_length);
 
 }  // namespace cortensor::engine

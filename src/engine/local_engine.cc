@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/runtime/thread_pool.h"
 #include "engine/scheduler.h"
+#include "engine/transcript.h"
 
 namespace cortensor::engine {
 
@@ -35,6 +36,13 @@ EngineLoad LocalEngine::load_now() const {
   return load;
 }
 
+Status LocalEngine::check(const GenerationRequest& request) const {
+  if (request.embedding > parts_.info.dim)
+    return fail(ErrorKind::invalid_input, "embedding: expected at most " + std::to_string(parts_.info.dim) +
+                                              " elements, found " + std::to_string(request.embedding));
+  return check_request(request, limits().vocab_size, limits().context_length);
+}
+
 Result<AnswerRules> LocalEngine::answer_rules(const GenerationRequest& request) {
   const Tokenizer& tokenizer = *parts_.tokenizer;
   AnswerRules rules{StopMatcher(request, tokenizer, static_cast<std::uint32_t>(parts_.info.context_length)),
@@ -49,8 +57,7 @@ Result<AnswerRules> LocalEngine::answer_rules(const GenerationRequest& request) 
 
 Result<SequenceHandle> LocalEngine::submit(Submission submission, Callbacks callbacks) {
   const GenerationRequest& request = submission.request;
-  if (Status valid = check_request(request, limits().vocab_size, limits().context_length); !valid)
-    return std::move(valid).error();
+  if (Status valid = check(request); !valid) return std::move(valid).error();
   auto rules = answer_rules(request);
   if (!rules) return std::move(rules).error();
   return admit(Sequence::worst_case_rows(request, limits().context_length), [&](SequenceHandle handle) {
@@ -64,8 +71,7 @@ Result<SequenceHandle> LocalEngine::submit(Submission submission, Callbacks call
 Result<SequenceHandle> LocalEngine::submit_replay(GenerationRequest request, std::vector<Step> claimed,
                                                   FinishReason finish,
                                                   std::function<void(Result<ReplayResult>)> on_result) {
-  if (Status valid = check_request(request, limits().vocab_size, limits().context_length); !valid)
-    return std::move(valid).error();
+  if (Status valid = check(request); !valid) return std::move(valid).error();
   const std::size_t rows = std::min(request.prompt.size() + claimed.size(),
                                     Sequence::worst_case_rows(request, limits().context_length));
   auto rules = answer_rules(request);
@@ -155,11 +161,12 @@ void LocalEngine::step() {
 
   std::vector<Running*> members;
   std::vector<ForwardRows> batch;
-  for (std::size_t i = 0; i < running_.size(); ++i) {
-    if (shares[i] == 0) continue;
-    members.push_back(running_[i].get());
-    batch.push_back(running_[i]->sequence.next_rows(shares[i]));
-  }
+  for (const bool embeds : {false, true})  // so that the states which tokens are chosen from lie side by side
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+      if (shares[i] == 0 || running_[i]->sequence.embeds() != embeds) continue;
+      members.push_back(running_[i].get());
+      batch.push_back(running_[i]->sequence.next_rows(shares[i]));
+    }
   if (batch.empty()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -178,6 +185,7 @@ void LocalEngine::deliver(std::span<Running* const> members, std::span<const For
   std::vector<Wanted> wanted;
   for (std::size_t i = 0; i < members.size(); ++i) {
     const Sequence& sequence = members[i]->sequence;
+    if (sequence.embeds()) continue;
     for (std::size_t k = 0; k < results[i].outputs; ++k) {
       const std::size_t position = sequence.steps() + k;
       wanted.push_back(
@@ -211,8 +219,21 @@ void LocalEngine::deliver(std::span<Running* const> members, std::span<const For
     }
   }
   for (std::size_t i = 0; i < members.size(); ++i)
+    if (members[i]->sequence.embeds()) embed(*members[i], results[i]);
+  for (std::size_t i = 0; i < members.size(); ++i)
     if (results[i].failed && !members[i]->over)
       abandon(*members[i], fail(ErrorKind::internal, "a value inside the model is not finite"));
+}
+
+void LocalEngine::embed(Running& running, const ForwardResult& result) {
+  Sequence& sequence = running.sequence;
+  for (std::size_t k = 0; k < result.outputs; ++k)
+    sequence.add_state(parts_.forward->hidden(result.first_output + k));
+  if (result.failed || sequence.pending() > 0) return;
+  const auto embedding = sequence.embedding();
+  if (!embedding) return abandon(running, embedding.error());
+  if (running.callbacks.on_embedding) running.callbacks.on_embedding(*embedding);
+  take(running, {{kEmbeddingToken, position_digest(*embedding, kEmbeddingToken)}, nullptr});
 }
 
 void LocalEngine::take(Running& running, const Choice& choice) {
@@ -220,7 +241,7 @@ void LocalEngine::take(Running& running, const Choice& choice) {
   const std::size_t position = sequence.steps();
   const bool known = sequence.knows(position);
   const Sequence::Outcome outcome = sequence.take(choice);
-  if (!known) {
+  if (!known && !sequence.embeds()) {
     const std::lock_guard lock(mutex_);
     ++counters_.answer_rows;
     --counters_.prompt_rows;

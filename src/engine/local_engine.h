@@ -63,6 +63,7 @@ class LocalEngine final : public Engine {
   // Any thread. `rows`: cache positions to reserve.
   Result<SequenceHandle> admit(std::size_t rows, const std::function<Running(SequenceHandle)>& make);
   ModelLimits limits() const { return {parts_.info.vocab_size, parts_.info.context_length}; }
+  Status check(const GenerationRequest& request) const;
   Result<AnswerRules> answer_rules(const GenerationRequest& request);
 
   // Engine thread.
@@ -70,6 +71,7 @@ class LocalEngine final : public Engine {
   bool wait_for_work(std::vector<SequenceHandle>& cancelled);
   void step();
   void deliver(std::span<Running* const> members, std::span<const ForwardResult> results);
+  void embed(Running& running, const ForwardResult& result);
   void take(Running& running, const Choice& choice);
   void abandon(Running& running, const Error& error);
   void release(Running& running);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "arith/embedding.h"
 #include "base/check.h"
 #include "base/hex.h"
 
@@ -69,11 +70,25 @@ bool Sequence::feed(TokenId token) {
 }
 
 ForwardRows Sequence::next_rows(std::size_t count) {
-  const std::size_t first_choice = request_.prompt.size() - 1;
+  const std::size_t first_wanted = embeds() ? 0 : request_.prompt.size() - 1;
   ForwardRows rows{std::span(tokens_).subspan(computed_, count), computed_, pages, 0};
   computed_ += count;
-  rows.outputs = std::min(count, computed_ > first_choice ? computed_ - first_choice : 0);
+  rows.outputs = std::min(count, computed_ > first_wanted ? computed_ - first_wanted : 0);
   return rows;
+}
+
+void Sequence::add_state(std::span<const float> state) {
+  sums_.resize(state.size());
+  arith::add_state(sums_, state);
+  ++states_;
+}
+
+Result<std::vector<float>> Sequence::embedding() const {
+  CORTENSOR_CHECK(states_ == request_.prompt.size() && request_.embedding <= sums_.size());
+  std::vector<float> elements(request_.embedding);
+  if (!arith::direction_of(sums_, elements))
+    return fail(ErrorKind::internal, "the embedding is zero, and zero has no direction");
+  return elements;
 }
 
 TokensSoFar Sequence::so_far(std::size_t position) const {

@@ -53,6 +53,8 @@ class Sequence {
   const GenerationRequest& request() const { return request_; }
   std::optional<std::uint32_t> logprobs() const { return logprobs_; }
   bool is_replay() const { return claimed_finish_.has_value(); }
+  // Every state of the prompt is wanted, and no token is chosen.
+  bool embeds() const { return request_.embedding > 0; }
 
   // Cache positions it may ever fill.
   static std::size_t worst_case_rows(const GenerationRequest& request, std::size_t context_length);
@@ -60,7 +62,7 @@ class Sequence {
   // Rows that could be computed now. Row p holds the token at position p.
   std::size_t pending() const { return tokens_.size() - computed_; }
   // The next `count` of them, which count as computed from now on. Borrowed until the next take(). Wanted are
-  // the states that choose a token of the transcript.
+  // the states that choose a token of the transcript, or those that make an embedding.
   ForwardRows next_rows(std::size_t count);
 
   // What a choice leads to: the next transcript step, and perhaps the end of it all.
@@ -72,6 +74,10 @@ class Sequence {
   };
   // To be called for each row that chooses, in order, until the outcome is over().
   Outcome take(const Choice& choice);
+
+  // Of an embedding: the final state of the next position, and what they add up to once nothing is pending.
+  void add_state(std::span<const float> state);
+  Result<std::vector<float>> embedding() const;
 
   // The tokens before the one that transcript position `position` chooses. Borrowed until the next take().
   TokensSoFar so_far(std::size_t position) const;
@@ -101,6 +107,8 @@ class Sequence {
   std::optional<FinishReason> claimed_finish_;  // replay only
   std::vector<TokenId> tokens_;                 // the rows: prompt, known answer, generated answer
   std::size_t computed_ = 0;
+  std::vector<double> sums_;  // of an embedding's states,
+  std::size_t states_ = 0;    // of so many positions
   MerkleRoot transcript_;
 };
 

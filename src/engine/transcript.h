@@ -13,7 +13,7 @@
 namespace cortensor::engine {
 
 // SHA-256 over the state's binary32 values, little endian, then the token's id as u32, little endian.
-// hidden: [dim], after the final norm, the state the token was chosen from.
+// hidden: [dim], after the final norm, the state the token was chosen from; or an embedding (A18.3).
 Digest position_digest(std::span<const float> hidden, TokenId token);
 
 // Root of a Merkle tree that grows leaf by leaf in memory logarithmic in its size.

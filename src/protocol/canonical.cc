@@ -39,6 +39,7 @@ void put(ByteWriter& writer, const GenerationRequest& request) {
   put_count(writer, request.stop_strings);
   for (const std::string& text : request.stop_strings) writer.text(text);
   writer.text(request.grammar);
+  writer.number(request.embedding);
 }
 
 void put(ByteWriter& writer, const ModelManifest& model) {

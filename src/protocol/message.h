@@ -59,7 +59,8 @@ struct Steps {
   AttemptId attempt;
   std::uint32_t first = 0;
   std::vector<Step> steps;
-  std::vector<Logprobs> logprobs;  // one per step, all with as many tokens, or empty when not asked for
+  std::vector<Logprobs> logprobs;     // one per step, all with as many tokens, or empty when not asked for
+  std::vector<float> embedding = {};  // beside the one step of a request for it, whose digest is its own
   friend bool operator==(const Steps&, const Steps&) = default;
 };
 

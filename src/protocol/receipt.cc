@@ -62,9 +62,10 @@ void check_bill(const Receipt& receipt, Problems& problems) {
   if (bill.prompt_tokens != receipt.request.prompt.size())
     problems.push_back("bill: expected " + std::to_string(receipt.request.prompt.size()) +
                        " prompt tokens, found " + std::to_string(bill.prompt_tokens));
-  if (bill.completion_tokens != receipt.steps.size())
-    problems.push_back("bill: expected " + std::to_string(receipt.steps.size()) +
-                       " completion tokens, found " + std::to_string(bill.completion_tokens));
+  if (const std::size_t answer = answer_tokens(receipt.request, receipt.steps.size());
+      bill.completion_tokens != answer)
+    problems.push_back("bill: expected " + std::to_string(answer) + " completion tokens, found " +
+                       std::to_string(bill.completion_tokens));
   std::int64_t sum = 0;
   for (const Payment& payment : bill.payments) sum += payment.amount;
   if (sum != bill.total)

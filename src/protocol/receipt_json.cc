@@ -38,7 +38,8 @@ Json json_of(const GenerationRequest& request) {
           {"max_tokens", request.max_tokens},
           {"stop_tokens", request.stop_tokens},
           {"stop_strings", request.stop_strings},
-          {"grammar", request.grammar}};
+          {"grammar", request.grammar},
+          {"embedding", request.embedding}};
 }
 
 Json json_of(const ModelManifest& model) {
@@ -272,6 +273,7 @@ GenerationRequest request_from(Fields fields) {
   request.stop_tokens = fields.tokens("stop_tokens", kMaxStopTokens);
   request.stop_strings = fields.texts("stop_strings", kMaxStopStrings, kMaxStopStringBytes);
   request.grammar = fields.text("grammar", kMaxGrammarBytes);
+  request.embedding = fields.integer<std::uint32_t>("embedding", 0, kMaxEmbedding);
   fields.done();
   return request;
 }

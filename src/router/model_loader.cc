@@ -31,6 +31,7 @@ Result<std::unique_ptr<ServedModel>> load_served_model(const std::string& id, co
                                         std::to_string(model->config.vocab_size) + " tokens, found " +
                                         std::to_string(manifest.vocabulary));
   auto served = std::make_unique<ServedModel>(std::move(manifest), std::move(*tokenizer));
+  served->dim = static_cast<std::uint32_t>(model->config.dim);
   auto chat = engine::ChatTemplate::from_gguf(*file, served->tokenizer);
   if (chat.known()) served->chat = std::move(chat);
   return served;

@@ -67,6 +67,7 @@ void put(const GenerationRequest& from, v1::GenerationRequest& to) {
   to.mutable_stop_tokens()->Assign(from.stop_tokens.begin(), from.stop_tokens.end());
   for (const std::string& text : from.stop_strings) to.add_stop_strings(text);
   to.set_grammar(from.grammar);
+  to.set_embedding(from.embedding);
 }
 
 void put(std::span<const Step> from, v1::Transcript& to) {
@@ -131,6 +132,7 @@ struct NodeEncoder {
         to.add_top_logprobs(top.logprob);
       }
     }
+    to.mutable_embedding()->Assign(from.embedding.begin(), from.embedding.end());
   }
   void operator()(const Submission& from) const {
     put(from.commitment, *frame.mutable_submission()->mutable_commitment());
@@ -306,6 +308,8 @@ GenerationRequest take(Taker& in, const std::string& at, const v1::GenerationReq
   for (int i = 0; i < from.stop_strings_size() && !in.failed(); ++i)
     to.stop_strings.push_back(in.text(at + ".stop_strings", from.stop_strings(i), 1, kMaxStopStringBytes));
   to.grammar = in.text(at + ".grammar", from.grammar(), 0, kMaxGrammarBytes);
+  to.embedding = from.embedding();
+  in.in_range(at + ".embedding", to.embedding, 0, kMaxEmbedding, "");
   return to;
 }
 
@@ -409,6 +413,13 @@ Steps take(Taker& in, const v1::Steps& from) {
   if (in.failed()) return to;
   in.in_range("steps.first + steps", to.first + to.steps.size(), 1, kMaxAnswerTokens, "");
   take_logprobs(in, from, to.logprobs);
+  const auto elements = static_cast<std::size_t>(from.embedding_size());
+  in.in_range("steps.embedding", elements, 0, kMaxEmbedding, " elements");
+  in.require(elements == 0 || to.steps.size() == 1, "steps.embedding", "one step beside it");
+  if (in.failed()) return to;
+  to.embedding.assign(from.embedding().begin(), from.embedding().end());
+  for (const float element : to.embedding)
+    in.require(std::isfinite(element), "steps.embedding", "finite numbers");
   return to;
 }
 

@@ -1,6 +1,7 @@
 // Every `example` line of docs/spec/arithmetic.md is what the code computes, and none is missing.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "arith/attention.h"
+#include "arith/embedding.h"
 #include "arith/llama_reference.h"
 #include "arith/matmul.h"
 #include "arith/rmsnorm.h"
@@ -277,6 +279,17 @@ void native_profile(std::vector<std::string>& lines) {
            made[7] & 15));
 }
 
+void embeddings(std::vector<std::string>& lines) {
+  std::vector<double> sums(3);
+  for (const auto& state : {std::array{3.0f, 0.0f, 1.0f}, {1.0f, -3.0f, 2.0f}}) arith::add_state(sums, state);
+  std::vector<float> two(2), three(3);
+  ASSERT_TRUE(arith::direction_of(sums, two) && arith::direction_of(sums, three));
+  lines.push_back(text("A18: states (3, 0, 1), (1, -3, 2), d=2 -> (%a, %a)", static_cast<double>(two[0]),
+                       static_cast<double>(two[1])));
+  lines.push_back(text("A18: the same, d=3 -> (%a, %a, %a)", static_cast<double>(three[0]),
+                       static_cast<double>(three[1]), static_cast<double>(three[2])));
+}
+
 TEST(Specification, ItsExamplesAreWhatTheCodeComputes) {
   std::vector<std::string> computed;
   weights_and_conversions(computed);
@@ -286,6 +299,7 @@ TEST(Specification, ItsExamplesAreWhatTheCodeComputes) {
   forward_pass(computed);
   choices(computed);
   native_profile(computed);
+  embeddings(computed);
 
   std::vector<std::string> written;
   std::ifstream document(CORTENSOR_SPEC);

@@ -77,6 +77,31 @@ class Sessions(unittest.TestCase):
         self.assertIn("expected sess_", self.session("show", "../account", code=105))
 
 
+class Embed(unittest.TestCase):
+    def test_one_line_of_numbers_for_each_text_and_a_receipt_that_verifies(self):
+        with Network() as network:
+            network.add("miner")
+            environment = {**os.environ, "CORTENSOR_URL": f"http://127.0.0.1:{network.api_port}", "CORTENSOR_API_KEY": network.key}
+
+            def embed(*arguments, code=0):
+                done = subprocess.run([BINARY, "embed", *arguments], capture_output=True, text=True, env=environment, timeout=60)
+                self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                return done
+
+            folder = network.folder / "receipts"
+            done = embed("A brave rabbit.", "Once", "--dimensions", "8", "--receipts", str(folder))
+            lines = [json.loads(line) for line in done.stdout.splitlines()]
+            self.assertEqual([len(line) for line in lines], [8, 8])
+            self.assertIn("UNCHECKED", done.stderr)
+            receipts = [path for path in folder.iterdir() if str(path) in done.stderr]
+            self.assertEqual(len(receipts), 2)
+            for path in receipts:
+                shown = network.command("verify", str(path), "--model", MODEL)
+                self.assertIn("an embedding of 8", shown)
+                self.assertIn("\nVALID", shown)
+            self.assertIn("dimensions", embed("x", "--dimensions", "513", code=2).stderr)
+
+
 class Books(unittest.TestCase):
     def test_the_operator_pardons_pays_and_revokes(self):
         with Network() as network:

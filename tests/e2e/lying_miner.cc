@@ -3,6 +3,7 @@
 //   --lie alter      gives another token at position 7 and goes on from it
 //   --lie vanish     the same, and fails at position 12, before it has signed
 //   --lie downgrade  computes with the first model file while claiming the digest of the second
+//   --lie embed      turns the sign of an embedding's first element
 //   --lie cut        ends the answer after five tokens with a stop that never was
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -45,11 +46,12 @@ class LyingEngine final : public engine::Engine {
       bool done = false;
     };
     auto told = std::make_shared<Told>();
+    auto altered = std::make_shared<std::vector<float>>();  // an embedding
     const TokenId stop = submission.request.stop_tokens.empty() ? 0 : submission.request.stop_tokens.front();
     const auto vocabulary = static_cast<TokenId>(claimed_.vocab_size);
     engine::Callbacks lying = callbacks;
-    lying.on_step = [this, told, callbacks, stop, vocabulary](std::size_t position, const Step& step,
-                                                              const Logprobs* logprob) {
+    lying.on_step = [this, told, altered, callbacks, stop, vocabulary](std::size_t position, const Step& step,
+                                                                       const Logprobs* logprob) {
       if (told->done) return;
       Step said = step;
       if (lie_ == "vanish" && position == kVanishPosition) {
@@ -60,12 +62,18 @@ class LyingEngine final : public engine::Engine {
       if ((lie_ == "alter" || lie_ == "vanish") && position == kAlteredPosition)
         said.token = (step.token + 1) % (vocabulary / 2);
       if (lie_ == "cut" && position == kCutPosition) said.token = stop;
+      if (lie_ == "embed" && !altered->empty()) said.digest = engine::position_digest(*altered, said.token);
       told->transcript.add(said);
       callbacks.on_step(position, said, logprob);
       if (lie_ == "cut" && position == kCutPosition) {
         told->done = true;
         callbacks.on_finish(FinishReason::stop, told->transcript.root());
       }
+    };
+    lying.on_embedding = [this, callbacks, altered](std::span<const float> elements) {
+      altered->assign(elements.begin(), elements.end());
+      if (lie_ == "embed") altered->front() = -altered->front();
+      callbacks.on_embedding(*altered);
     };
     lying.on_finish = [told, callbacks](FinishReason reason, const Digest&) {
       if (!told->done) callbacks.on_finish(reason, told->transcript.root());
@@ -142,7 +150,9 @@ int main(int argc, char** argv) {
   app.add_option("--join", join)->required();
   app.add_option("--key", key)->required();
   app.add_option("--model", models)->required();
-  app.add_option("--lie", lie)->required()->check(CLI::IsMember({"alter", "vanish", "downgrade", "cut"}));
+  app.add_option("--lie", lie)
+      ->required()
+      ->check(CLI::IsMember({"alter", "vanish", "downgrade", "embed", "cut"}));
   app.add_option("--threads", ignored);
   CLI11_PARSE(app, argc, argv);
   return cortensor::run(join, key, models, lie);

@@ -66,6 +66,21 @@ const completion = await client.completions.create({model, prompt: 'Once upon a 
 assert.equal(completion.object, 'text_completion');
 assert.ok(completion.choices[0].text.length > 10);
 
+// The package asks for base64 and decodes it, unless it is told otherwise.
+const input = ['A brave rabbit.', 'Once upon a time', 'A brave rabbit.'];
+const embedded = await client.embeddings.create({model, input});
+assert.deepEqual(embedded.data.map((one) => one.index), [0, 1, 2]);
+assert.equal(embedded.usage.total_tokens, embedded.usage.prompt_tokens);
+const vectors = embedded.data.map((one) => Array.from(one.embedding));
+assert.ok(vectors.every((vector) => Math.abs(Math.hypot(...vector) - 1) < 1e-6));
+assert.deepEqual(vectors[0], vectors[2]);
+assert.notDeepEqual(vectors[0], vectors[1]);
+const numbers = await client.embeddings.create({model, input: input[0], encoding_format: 'float'});
+assert.deepEqual(numbers.data[0].embedding.map(Math.fround), vectors[0].map(Math.fround));
+const short = await client.embeddings.create({model, input: [5, 6, 7], dimensions: 16});
+assert.equal(short.data[0].embedding.length, 16);
+await assert.rejects(client.embeddings.create({model, input, dimensions: 9999}), OpenAI.BadRequestError);
+
 await assert.rejects(client.chat.completions.create({model: 'nope', messages}), OpenAI.NotFoundError);
 await assert.rejects(client.chat.completions.create({model, messages, temperature: 9}), OpenAI.BadRequestError);
 await assert.rejects(new OpenAI({apiKey: 'wrong'}).models.list(), OpenAI.AuthenticationError);

@@ -1,4 +1,6 @@
 """Honest answers are proven whatever the processor; every way of cheating at hand is caught, paid back and remembered."""
+import base64
+import hashlib
 import json
 import os
 import unittest
@@ -49,6 +51,64 @@ class Honest(unittest.TestCase):
             self.assertEqual(proof_of(unchecked)["verdict"], "UNCHECKED")
             checked = network.stream(chat(STORY, network.open_session("spot", probability=1), max_tokens=16))
             self.assertEqual(proof_of(checked)["verdict"], "VALID")
+
+
+class Embeddings(unittest.TestCase):
+    def embed(self, network, session, **more):
+        return network.request("POST", "/v1/embeddings", {"model": MODEL_ID, "input": [STORY, "Once upon a time"],
+                                                          "encoding_format": "base64", "session": session, **more})
+
+    def test_an_embedding_is_proven_paid_and_verified_at_home(self):
+        with Network() as network:
+            miner = network.add("miner", options=["--isa", "scalar"])
+            network.add("other", options=["--isa", "avx2"])
+            network.add("validator", "validator")
+            before = network.balance()
+            status, _, answer = self.embed(network, network.open_session("quorum", k=2, n=2))
+            self.assertEqual((status, answer["cortensor"]["verdicts"]), (200, ["VALID", "VALID"]), answer)
+            session = network.open_session("full")
+            miner.kill()
+            status, _, again = self.embed(network, session)
+            self.assertEqual((status, again["cortensor"]["verdict"]), (200, "VALID"), again)
+            self.assertEqual(again["data"], answer["data"])
+            self.assertEqual(again["usage"]["prompt_tokens"], again["usage"]["total_tokens"])
+            for one, receipt_id in zip(again["data"], again["cortensor"]["receipts"]):
+                receipt = network.get("/v1/receipts/" + receipt_id)
+                self.assertEqual(receipt["bill"]["completion_tokens"], 0)
+                self.assertEqual({payment["kind"] for payment in receipt["bill"]["payments"]},
+                                 {"miner", "validator", "router"})
+                vector = base64.b64decode(one["embedding"])
+                self.assertEqual(hashlib.sha256(vector + bytes(4)).hexdigest(), receipt["transcript"][0]["digest"])
+                path = network.folder / "receipt.json"
+                path.write_text(json.dumps(receipt))
+                self.assertIn("\nVALID", network.command("verify", str(path), "--model", MODEL))
+                receipt["transcript"][0]["digest"] = "00" * 32
+                path.write_text(json.dumps(receipt))
+                self.assertIn("digest differs", network.command("verify", str(path), "--model", MODEL, code=3))
+            self.assertLess(network.balance(), before)
+            network.audit()
+
+    def test_an_altered_embedding_is_caught_and_refunded(self):
+        with Network() as network:
+            network.add("validator", "validator")
+            liar = network.add("liar", program=LIAR, subcommand=False, options=["--lie", "embed"])
+            before = network.balance()
+            session = network.open_session("full")
+            status, _, answer = self.embed(network, session, input=STORY)
+            self.assertEqual((status, answer["cortensor"]["verdict"]), (200, "INVALID"), answer)
+            self.assertEqual(answer["cortensor"]["cost_microcredits"], 0)
+            receipt = network.get("/v1/receipts/" + answer["cortensor"]["receipts"][0])
+            self.assertEqual(receipt["bill"]["payments"], [])
+            self.assertEqual(receipt["commitments"][0]["miner"], liar.id)
+            self.assertIn("digest differs", receipt["verdicts"][0]["reason"])
+            self.assertEqual(self.embed(network, session)[0], 503)  # the liar is out
+            network.add("honest")
+            status, _, honest = self.embed(network, session, input=STORY)
+            self.assertEqual((status, honest["cortensor"]["verdict"]), (200, "VALID"))
+            self.assertNotEqual(honest["data"], answer["data"])
+            network.post(f"/v1/sessions/{session}/close", {})
+            self.assertEqual(network.balance(), before - honest["cortensor"]["cost_microcredits"])
+            network.audit()
 
 
 class Lying(unittest.TestCase):

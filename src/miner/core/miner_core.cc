@@ -22,6 +22,7 @@ struct MinerCore::Attempt {
   std::mutex mutex;
   std::vector<Step> fresh;         // guarded by mutex: made, not yet sent
   std::vector<Logprobs> logprobs;  // guarded by mutex: parallel to fresh, or empty
+  std::vector<float> embedding;    // guarded by mutex: of the one step, where it was asked for
   bool flush_is_posted = false;    // guarded by mutex
 };
 
@@ -75,6 +76,10 @@ void MinerCore::assign(protocol::Assign assign) {
     attempt->flush_is_posted = true;
     post([this, attempt] { flush(attempt); });
   };
+  callbacks.on_embedding = [attempt](std::span<const float> elements) {
+    const std::lock_guard lock(attempt->mutex);
+    attempt->embedding.assign(elements.begin(), elements.end());
+  };
   callbacks.on_finish = [this, attempt, post](FinishReason reason, const Digest& root) {
     post([this, attempt, reason, root] { finish(attempt, reason, root); });
   };
@@ -110,6 +115,7 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
     attempt->flush_is_posted = false;
     message.steps.swap(attempt->fresh);
     message.logprobs.swap(attempt->logprobs);
+    message.embedding.swap(attempt->embedding);
   }
   if (!is_current(attempt) || attempt->cancelled || message.steps.empty()) return;
 
@@ -124,6 +130,7 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
     if (message.logprobs.size() == message.steps.size())
       part.logprobs.assign(message.logprobs.begin() + static_cast<std::ptrdiff_t>(at),
                            message.logprobs.begin() + static_cast<std::ptrdiff_t>(end));
+    part.embedding = std::exchange(message.embedding, {});  // of the only step
     attempt->sent += static_cast<std::uint32_t>(part.steps.size());
     attachment_->send(std::move(part));
   }

@@ -14,6 +14,7 @@ constexpr std::size_t kKeyIdDigits = 16;
 Api::Api(RouterCore& core) : core_(core) {
   add("POST", "/v1/chat/completions", &Api::chat);
   add("POST", "/v1/completions", &Api::completion);
+  add("POST", "/v1/embeddings", &Api::embed);
   add("POST", "/v1/sessions", &Api::create_session);
   add("GET", "/v1/sessions", &Api::list_sessions);
   add("GET", "/v1/sessions/{id}", &Api::show_session);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,14 @@ class Api {
   void chat(const Caller& caller, http::Request& request, http::Responder& responder);
   void completion(const Caller& caller, http::Request& request, http::Responder& responder);
   void complete(const Caller& caller, const http::Request& request, http::Responder& responder, bool chat);
+  void embed(const Caller& caller, http::Request& request, http::Responder& responder);
+  // The model that a call names; `session` becomes what the header says, which may not contradict the body.
+  Parsed<const ServedModel*> model_of(const std::string& name, const http::Request& request,
+                                      std::string& session) const;
+  // Starts a task in the session named, or in the key's own. None: it has answered with the error.
+  std::optional<TaskId> start(const Caller& caller, const std::string& session, const ServedModel& model,
+                              TaskSpec spec, std::shared_ptr<TaskListener> reply,
+                              const http::Responder& responder);
 
   // sessions.cc
   void create_session(const Caller& caller, http::Request& request, http::Responder& responder);

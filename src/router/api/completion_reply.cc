@@ -7,11 +7,10 @@
 #include "http/sse.h"
 #include "http/status_map.h"
 #include "router/api/body_reader.h"
+#include "router/api/proof.h"
 
 namespace cortensor::router {
 namespace {
-
-using ledger::TaskOutcome;
 
 // Appends a JSON string. The text is valid UTF-8: it comes from a Utf8Stream.
 void append_json_text(std::string& out, std::string_view text) {
@@ -35,30 +34,6 @@ void append_json_text(std::string& out, std::string_view text) {
   out += '"';
 }
 
-std::string_view verdict_name(TaskOutcome outcome) {
-  switch (outcome) {
-    case TaskOutcome::unchecked:
-      return "UNCHECKED";
-    case TaskOutcome::valid:
-      return "VALID";
-    case TaskOutcome::inconclusive:
-      return "INCONCLUSIVE";
-    case TaskOutcome::invalid:
-      return "INVALID";
-    case TaskOutcome::failed:
-      break;
-  }
-  return "FAILED";
-}
-
-// Of several choices, the least reassuring one.
-TaskOutcome overall(const TaskResult& result) {
-  for (const TaskOutcome bad : {TaskOutcome::invalid, TaskOutcome::inconclusive, TaskOutcome::unchecked})
-    for (const ChoiceResult& choice : result.choices)
-      if (choice.outcome == bad) return bad;
-  return TaskOutcome::valid;
-}
-
 Json usage_of(const TaskResult& result) {
   std::uint64_t prompt = 0, completion = 0;
   for (const ChoiceResult& choice : result.choices) {
@@ -67,23 +42,6 @@ Json usage_of(const TaskResult& result) {
   }
   return {
       {"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
-}
-
-Json proof_of(const TaskResult& result, std::uint64_t seed) {
-  Json receipts = Json::array(), verdicts = Json::array(), miners = Json::array();
-  for (const ChoiceResult& choice : result.choices) {
-    receipts.push_back(choice.receipt);
-    verdicts.push_back(verdict_name(choice.outcome));
-    for (const NodeId& miner : choice.miners) miners.push_back(miner.value);
-  }
-  return {{"task", result.task.value},
-          {"session", result.session.value},
-          {"receipts", receipts},
-          {"verdict", verdict_name(overall(result))},
-          {"verdicts", verdicts},
-          {"cost_microcredits", result.cost.micro},
-          {"seed", seed},
-          {"miners", miners}};
 }
 
 std::string fingerprint_of(const ServedModel& model, std::uint32_t arithmetic_version) {
@@ -236,12 +194,13 @@ void CompletionReply::on_finish(std::uint32_t choice, FinishReason reason) {
 
 void CompletionReply::on_done(const TaskResult& result) {
   const std::string usage = usage_of(result).dump();
-  const std::string proof = proof_of(result, seed_).dump();
+  Json proof = proof_of(result);
+  proof["seed"] = seed_;
   if (stream_) {
     if (!events_) open_stream();
     std::string event = "data: " + head_ + "\"choices\":[]";
     if (include_usage_) event += ",\"usage\":" + usage;
-    events_->write(event + ",\"cortensor\":" + proof + "}\n\ndata: [DONE]\n\n");
+    events_->write(event + ",\"cortensor\":" + proof.dump() + "}\n\ndata: [DONE]\n\n");
     events_->finish();
     return;
   }
@@ -256,8 +215,9 @@ void CompletionReply::on_done(const TaskResult& result) {
     choices += ",\"logprobs\":" + (logprobs.empty() ? "null" : logprobs);
     choices += ",\"finish_reason\":\"" + std::string(to_string(part.finish)) + "\"}";
   }
-  http::Response response = http::json_response(
-      200, head_ + "\"choices\":[" + choices + "],\"usage\":" + usage + ",\"cortensor\":" + proof + "}");
+  http::Response response =
+      http::json_response(200, head_ + "\"choices\":[" + choices + "],\"usage\":" + usage +
+                                   ",\"cortensor\":" + proof.dump() + "}");
   for (auto& header : task_headers()) response.headers.push_back(std::move(header));
   responder_.respond(std::move(response));
 }

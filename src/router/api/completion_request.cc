@@ -207,62 +207,13 @@ void read_messages(BodyReader& body, std::vector<engine::ChatMessage>& messages)
   }
 }
 
-std::optional<std::vector<TokenId>> tokens_of(const Json& list) {
-  std::vector<TokenId> tokens;
-  for (const Json& one : list) {
-    if (!one.is_number_unsigned() || one.get<std::uint64_t>() > std::numeric_limits<TokenId>::max())
-      return std::nullopt;
-    tokens.push_back(one.get<TokenId>());
-  }
-  return tokens;
-}
-
-void read_prompts(BodyReader& body, std::vector<Prompt>& prompts) {
-  const auto complain = [&] {
-    body.refuse("prompt",
-                "expected a string, a list of strings, a list of tokens, or a list of such lists; at most " +
-                    std::to_string(kMaxBatch) + " prompts, none empty");
-  };
-  const Json* prompt = body.field("prompt");
-  if (prompt == nullptr) return complain();
-  if (prompt->is_string()) return prompts.emplace_back(prompt->get<std::string>()), void();
-  if (!prompt->is_array() || prompt->empty()) return complain();
-  if (prompt->front().is_number()) {
-    auto tokens = tokens_of(*prompt);
-    return tokens ? (prompts.emplace_back(std::move(*tokens)), void()) : complain();
-  }
-  if (prompt->size() > kMaxBatch) return complain();
-  for (const Json& one : *prompt) {
-    if (one.is_string()) {
-      prompts.emplace_back(one.get<std::string>());
-    } else {
-      auto tokens = one.is_array() && !one.empty() ? tokens_of(one) : std::nullopt;
-      if (!tokens) return complain();
-      prompts.emplace_back(std::move(*tokens));
-    }
-  }
-}
-
 Parsed<CompletionCall> finished(const BodyReader& body, CompletionCall call) {
   if (body.problem()) return tl::unexpected<ApiError>(*body.problem());
   return call;
 }
 
-// Tokens of each prompt, before any question of room.
-// Megabytes of text would hold up every other client while they are cut into tokens that cannot fit: no token
-// of a known vocabulary is longer than this.
-constexpr std::size_t kMaxBytesPerToken = 256;
-
-std::optional<Error> too_long(std::size_t bytes, const ServedModel& model) {
-  const std::size_t most = kMaxBytesPerToken * model.manifest.context_length;
-  if (bytes <= most) return std::nullopt;
-  return fail(ErrorKind::invalid_input,
-              "expected at most " + std::to_string(most) + " bytes, as the model's context has " +
-                  std::to_string(model.manifest.context_length) + " tokens, found " + std::to_string(bytes));
-}
-
+// The tokens of each prompt, before any question of room.
 Parsed<std::vector<std::vector<TokenId>>> encode(const CompletionCall& call, const ServedModel& model) {
-  std::vector<std::vector<TokenId>> prompts;
   if (call.chat) {
     std::size_t bytes = 0;
     for (const engine::ChatMessage& message : call.messages) bytes += message.content.size();
@@ -274,27 +225,9 @@ Parsed<std::vector<std::vector<TokenId>>> encode(const CompletionCall& call, con
           "model");
     auto tokens = model.chat->render(call.messages);
     if (!tokens) return refused(std::move(tokens).error(), "messages");
-    prompts.push_back(std::move(*tokens));
-    return prompts;
+    return std::vector<std::vector<TokenId>>{std::move(*tokens)};
   }
-  for (const Prompt& prompt : call.prompts) {
-    if (const auto* text = std::get_if<std::string>(&prompt)) {
-      if (auto error = too_long(text->size(), model))
-        return refused(std::move(*error).context("prompt"), "prompt");
-      prompts.push_back(model.tokenizer.encode_prompt(*text));
-    } else {
-      prompts.push_back(std::get<std::vector<TokenId>>(prompt));
-    }
-    for (const TokenId token : prompts.back())
-      if (token >= model.manifest.vocabulary)
-        return refused(fail(ErrorKind::invalid_input, "prompt: token " + std::to_string(token) +
-                                                          " is outside the vocabulary of " +
-                                                          std::to_string(model.manifest.vocabulary)),
-                       "prompt");
-    // An empty text is one for models that begin texts with a token of their own.
-    if (prompts.back().empty()) return refused(fail(ErrorKind::invalid_input, "prompt: is empty"), "prompt");
-  }
-  return prompts;
+  return encode_prompts(call.prompts, "prompt", model);
 }
 
 }  // namespace
@@ -317,7 +250,7 @@ Parsed<CompletionCall> parse_completion(std::string_view text) {
   BodyReader body(text);
   CompletionCall call;
   read_common(body, call);
-  read_prompts(body, call.prompts);
+  call.prompts = read_prompts(body, "prompt", kMaxBatch);
   const auto logprobs = body.integer("logprobs", 0, 5);
   call.logprobs = logprobs.has_value();
   call.top_logprobs = static_cast<std::uint32_t>(logprobs.value_or(0));

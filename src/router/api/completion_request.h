@@ -6,12 +6,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "base/generation.h"
 #include "engine/chat_template.h"
 #include "router/api/body_reader.h"
+#include "router/api/prompts.h"
 #include "router/core/catalogue.h"
 
 namespace cortensor::router {
@@ -19,9 +19,6 @@ namespace cortensor::router {
 inline constexpr std::int64_t kMaxChoices = 8;  // n
 inline constexpr std::size_t kMaxBatch = 64;    // prompts, and choices over all of them
 inline constexpr std::uint32_t kDefaultMaxTokens = 512;
-
-// Text, or tokens as the client made them.
-using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
 struct CompletionCall {
   bool chat = false;

@@ -1,10 +1,12 @@
-// /v1/chat/completions and /v1/completions: from a call to a running task.
+// /v1/chat/completions, /v1/completions and /v1/embeddings: from a call to a running task.
 #include <chrono>
 #include <memory>
 
 #include "router/api/api.h"
 #include "router/api/completion_reply.h"
 #include "router/api/completion_request.h"
+#include "router/api/embedding_reply.h"
+#include "router/api/embedding_request.h"
 
 namespace cortensor::router {
 
@@ -18,55 +20,86 @@ void Api::completion(const Caller& caller, http::Request& request, http::Respond
 
 void Api::complete(const Caller& caller, const http::Request& request, http::Responder& responder,
                    bool chat) {
-  const Clock::time_point received = core_.executor().now();
-  const WallTime now = core_.executor().wall_now();
+  TaskSpec spec;
+  spec.received = core_.executor().now();
   auto call = chat ? parse_chat(request.body) : parse_completion(request.body);
   if (!call) return respond_error(responder, call.error());
-  if (const auto header = request.header("Cortensor-Session"); header) {
-    if (!call->session.empty() && call->session != *header)
-      return respond_error(
-          responder,
-          fail(ErrorKind::invalid_input, "session: the header Cortensor-Session names another one"),
-          "session");
-    call->session = *header;
-  }
-
-  const ServedModel* model = core_.catalogue().find(call->model);
-  if (model == nullptr)
-    return respond_error(responder,
-                         fail(ErrorKind::not_found, "there is no model '" + call->model + "' here"), "model");
-  auto requests = make_requests(*call, *model);
+  const auto model = model_of(call->model, request, call->session);
+  if (!model) return respond_error(responder, model.error());
+  auto requests = make_requests(*call, **model);
   if (!requests) return respond_error(responder, requests.error());
 
-  Result<ledger::Session> session = fail(ErrorKind::internal, "");
-  if (!call->session.empty()) {
-    session = core_.sessions().find(caller.account, SessionId(call->session));
-  } else {
-    const auto price = core_.ledger().price(call->model);
-    if (!price) return respond_error(responder, price.error());
-    const auto need = worst_case(ledger::SessionSpec{}, *price, *requests);
-    if (!need) return respond_error(responder, need.error());
-    session = core_.sessions().implicit(caller.account, caller.key_id, call->model, *need, now);
-  }
-  if (!session) return respond_error(responder, session.error(), call->session.empty() ? "" : "session");
-
-  TaskSpec spec;
-  spec.account = caller.account;
-  spec.session = std::move(*session);
-  spec.model = model;
   spec.requests = std::move(*requests);
   spec.want_logprobs = call->logprobs;
   spec.top_logprobs = call->top_logprobs;
-  spec.received = received;
-  const auto created = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-  auto reply = std::make_shared<CompletionReply>(*call, *model, core_.options().arithmetic_version,
-                                                 spec.requests.size(), created, responder);
-  const auto task = core_.submit(std::move(spec), reply);
-  if (!task) return respond_error(responder, task.error());
-  reply->begin(*task);
+  const auto now = core_.executor().wall_now().time_since_epoch();
+  auto reply = std::make_shared<CompletionReply>(
+      *call, **model, core_.options().arithmetic_version, spec.requests.size(),
+      std::chrono::duration_cast<std::chrono::seconds>(now).count(), responder);
+  if (const auto task = start(caller, call->session, **model, std::move(spec), reply, responder))
+    reply->begin(*task);
+}
+
+void Api::embed(const Caller& caller, http::Request& request, http::Responder& responder) {
+  TaskSpec spec;
+  spec.received = core_.executor().now();
+  auto call = parse_embedding(request.body);
+  if (!call) return respond_error(responder, call.error());
+  const auto model = model_of(call->model, request, call->session);
+  if (!model) return respond_error(responder, model.error());
+  auto requests = make_requests(*call, **model);
+  if (!requests) return respond_error(responder, requests.error());
+
+  spec.requests = std::move(*requests);
+  auto reply = std::make_shared<EmbeddingReply>(*call, spec.requests.size(), responder);
+  start(caller, call->session, **model, std::move(spec), std::move(reply), responder);
+}
+
+Parsed<const ServedModel*> Api::model_of(const std::string& name, const http::Request& request,
+                                         std::string& session) const {
+  if (const auto header = request.header("Cortensor-Session"); header) {
+    if (!session.empty() && session != *header)
+      return refused(
+          fail(ErrorKind::invalid_input, "session: the header Cortensor-Session names another one"),
+          "session");
+    session = *header;
+  }
+  const ServedModel* model = core_.catalogue().find(name);
+  if (model == nullptr)
+    return refused(fail(ErrorKind::not_found, "there is no model '" + name + "' here"), "model");
+  return model;
+}
+
+std::optional<TaskId> Api::start(const Caller& caller, const std::string& named, const ServedModel& model,
+                                 TaskSpec spec, std::shared_ptr<TaskListener> reply,
+                                 const http::Responder& responder) {
+  const auto refuse = [&](const Error& error, std::string_view param = {}) {
+    respond_error(responder, error, param);
+    return std::nullopt;
+  };
+  const std::string& id = model.manifest.id;
+  Result<ledger::Session> session = fail(ErrorKind::internal, "");
+  if (!named.empty()) {
+    session = core_.sessions().find(caller.account, SessionId(named));
+  } else {
+    const auto price = core_.ledger().price(id);
+    if (!price) return refuse(price.error());
+    const auto need = worst_case(ledger::SessionSpec{}, *price, spec.requests);
+    if (!need) return refuse(need.error());
+    session =
+        core_.sessions().implicit(caller.account, caller.key_id, id, *need, core_.executor().wall_now());
+  }
+  if (!session) return refuse(session.error(), named.empty() ? "" : "session");
+
+  spec.account = caller.account;
+  spec.session = std::move(*session);
+  spec.model = &model;
+  const auto task = core_.submit(std::move(spec), std::move(reply));
+  if (!task) return refuse(task.error());
   responder.on_close([&core = core_, alive = alive_, id = *task] {
     if (*alive) core.cancel(id);
   });
+  return *task;
 }
 
 }  // namespace cortensor::router

@@ -28,6 +28,7 @@ Json Api::model_json(const ServedModel& model) {
   Json more = {{"architecture", manifest.architecture},
                {"quantisation", manifest.quantisation},
                {"context_length", manifest.context_length},
+               {"embedding_dimensions", model.dim},
                {"weights_sha256", to_hex(manifest.weights)},
                {"chat", model.chat.has_value()},
                {"miners", core_.nodes().count(protocol::Role::miner, manifest.weights)},

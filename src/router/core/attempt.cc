@@ -26,6 +26,7 @@ Attempt::Attempt(AttemptId id, NodeId miner, protocol::LinkId link, std::vector<
     : id_(std::move(id)),
       miner_(std::move(miner)),
       link_(link),
+      elements_(request.embedding),
       given_(std::move(given)),
       matcher_(request, tokenizer, context_length),
       last_progress_(now) {}
@@ -40,6 +41,7 @@ Status Attempt::take(const protocol::Steps& message, Clock::time_point now) {
   if (message.first != steps_.size())
     return violation("expected steps from " + std::to_string(steps_.size()) + " on, found " +
                      std::to_string(message.first));
+  if (auto status = take_embedding(message); !status) return status;
   for (std::size_t i = 0; i < message.steps.size(); ++i)
     if (auto status = take_one(message.steps[i], message.logprobs.empty() ? unknown() : message.logprobs[i]);
         !status)
@@ -50,6 +52,18 @@ Status Attempt::take(const protocol::Steps& message, Clock::time_point now) {
     first_new_ = steps_.size();
     first_new_at_ = now;
   }
+  return ok();
+}
+
+// What the digest does not cover could not be proven wrong later.
+Status Attempt::take_embedding(const protocol::Steps& message) {
+  if (message.embedding.size() != elements_)
+    return violation("expected an embedding of " + std::to_string(elements_) + " elements, found " +
+                     std::to_string(message.embedding.size()));
+  if (elements_ == 0) return ok();
+  const Step honest{kEmbeddingToken, engine::position_digest(message.embedding, kEmbeddingToken)};
+  if (message.steps.front() != honest) return violation("the digest is not that of the embedding");
+  embedding_ = message.embedding;
   return ok();
 }
 

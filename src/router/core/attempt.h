@@ -41,6 +41,7 @@ class Attempt {
   const std::vector<Step>& given() const { return given_; }
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Logprobs>& logprobs() const { return logprobs_; }  // one per step, or fewer; NaN: unknown
+  const std::vector<float>& embedding() const { return embedding_; }   // of the one step, when asked for
   std::optional<FinishReason> ended() const { return ended_; }         // by the stop rule
   Clock::time_point last_progress() const { return last_progress_; }
   bool started() const { return started_; }
@@ -54,6 +55,7 @@ class Attempt {
   bool false_end() const { return commitment_ && ended_ != commitment_->finish; }
 
  private:
+  Status take_embedding(const protocol::Steps& message);
   Status take_one(const Step& step, Logprobs logprobs);
   Status adopt_given();
   void hash_steps();
@@ -61,9 +63,11 @@ class Attempt {
   AttemptId id_;
   NodeId miner_;
   protocol::LinkId link_;
+  const std::uint32_t elements_;  // of the embedding asked for; 0: an answer
   std::vector<Step> given_;
   std::vector<Step> steps_;
   std::vector<Logprobs> logprobs_;
+  std::vector<float> embedding_;
   engine::MerkleRoot merkle_;
   std::size_t hashed_ = 0;  // steps that merkle_ has
   engine::StopMatcher matcher_;

@@ -1,6 +1,7 @@
 // The models a router serves: what identifies each, how text becomes its tokens, and nothing of its weights.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -23,6 +24,7 @@ struct ServedModel {
 
   protocol::ModelManifest manifest;
   engine::Tokenizer tokenizer;
+  std::uint32_t dim = 0;                     // elements of an embedding, at most
   std::optional<engine::ChatTemplate> chat;  // none: /v1/chat/completions refuses the model
 };
 

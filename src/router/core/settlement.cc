@@ -6,7 +6,7 @@ namespace cortensor::router {
 
 Result<Credits> worst_case(ledger::Price price, const GenerationRequest& request, std::uint32_t copies,
                            bool replay) {
-  const ledger::Usage usage{request.prompt.size(), request.max_tokens};
+  const ledger::Usage usage{request.prompt.size(), answer_tokens(request, request.max_tokens)};
   const auto charge = ledger::charge(price, usage, {copies, replay ? 1u : 0u});
   if (!charge) return charge.error();
   return charge->total;

@@ -67,6 +67,8 @@ class TaskListener {
  public:
   virtual ~TaskListener() = default;
   virtual void on_delta(const Delta& delta) = 0;
+  // The whole embedding, where one was asked for; then on_finish. Empty: the miner signed that there is none.
+  virtual void on_embedding(std::uint32_t /*choice*/, std::span<const float> /*elements*/) {}
   // Takes back what the client has not seen of a choice's answer; yields how many of its tokens it has seen.
   virtual std::size_t on_retract(std::uint32_t choice) = 0;
   virtual void on_finish(std::uint32_t choice,

@@ -32,6 +32,7 @@ void TaskTable::conclude(Task& task, Choice& choice) {
     if (lead->false_end())
       if (const std::string rest = choice.text.flush(); !rest.empty())
         task.listener->on_delta({choice.index, rest, {}, {}});
+    if (choice.request.embedding > 0) task.listener->on_embedding(choice.index, lead->embedding());
     task.listener->on_finish(choice.index, *choice.finish);
   }
 
@@ -280,7 +281,7 @@ void TaskTable::on_settled(const TaskId& id, Settled& settled, const Status& boo
 // What the choice costs and its receipt, added to `settled`; yields what the ledger is to book.
 Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& settled) {
   const Attempt& lead = *choice.lead();
-  const ledger::Usage usage{choice.request.prompt.size(), lead.steps().size()};
+  const ledger::Usage usage{choice.request.prompt.size(), answer_tokens(choice.request, lead.steps().size())};
   auto charged = make_bill(task.price, usage, choice.finding,
                            task.spec.session.spec.validation.level != ValidationLevel::none ||
                                copies_of(task.spec.session.spec) > 1,

@@ -200,6 +200,7 @@ void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) 
 }
 
 void TaskTable::deliver(Task& task, Choice& choice) {
+  if (choice.request.embedding > 0) return;  // as a whole, and signed: conclude()
   const Attempt& lead = *choice.lead();
   const std::size_t first = choice.delivered.size();
   if (lead.steps().size() <= first) return;

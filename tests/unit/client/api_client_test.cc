@@ -122,6 +122,28 @@ TEST_F(ApiClientTest, AnAnswerEndsWithItsProofAndTheEndMark) {
   expect_corrupt(chat(text + "data: {\n\n" + proof + done), "not JSON");
 }
 
+TEST_F(ApiClientTest, EveryInputHasAnEmbeddingAndAReceipt) {
+  const auto embed = [this](const std::string& data, const std::string& proof) {
+    EmbeddingRequest wanted;
+    wanted.input = {"a", "b"};
+    return says("{\"data\": " + data + ", \"cortensor\": " + proof + "}").embed(wanted);
+  };
+  const std::string data = R"([{"embedding": [0.1, -1]}, {"embedding": [0.5]}])";
+  const std::string proof =
+      R"({"verdict": "VALID", "receipts": ["rcpt_1", "rcpt_2"], "cost_microcredits": 7})";
+  const auto whole = embed(data, proof);
+  ASSERT_TRUE(whole) << whole.error().message;
+  EXPECT_EQ(whole->embeddings, (std::vector<std::vector<float>>{{0.1f, -1.0f}, {0.5f}}));
+  EXPECT_EQ(whole->receipts.size(), 2u);
+  EXPECT_EQ(whole->cost, 7);
+  for (const char* other : {"[]", "5", R"([{"embedding": [1]}])", R"([5, {"embedding": [1]}])",
+                            R"([{"embedding": ["1"]}, {"embedding": [1]}])", R"([{}, {"embedding": [1]}])"})
+    expect_corrupt(embed(other, proof), other);
+  for (const char* other : {"5", "{}", R"({"verdict": "VALID", "receipts": ["rcpt_1"]})",
+                            R"({"receipts": ["rcpt_1", "rcpt_2"]})"})
+    expect_corrupt(embed(data, other), other);
+}
+
 TEST_F(ApiClientTest, TheUrlMayEndInASlash) {
   says(R"({"balance_microcredits": 5})");
   EXPECT_EQ(client_of("/").balance().value_or(0), 5);

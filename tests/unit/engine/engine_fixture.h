@@ -20,6 +20,7 @@ namespace cortensor::engine {
 struct Answer {
   std::vector<Step> steps;
   std::vector<std::optional<Logprobs>> logprobs;
+  std::vector<float> embedding;
   std::optional<FinishReason> finish;
   Digest root{};
   std::optional<Error> error;
@@ -40,6 +41,10 @@ class Pending {
       if (state->answer.steps.size() > 1) return;
       state->started.set_value();
       if (gate.valid()) gate.wait();
+    };
+    callbacks.on_embedding = [state = state_](std::span<const float> elements) {
+      EXPECT_TRUE(state->answer.steps.empty());
+      state->answer.embedding.assign(elements.begin(), elements.end());
     };
     callbacks.on_finish = [state = state_](FinishReason reason, const Digest& root) {
       state->answer.finish = reason;

@@ -88,6 +88,24 @@ TEST_F(MinerCoreTest, SendsStepsInOrderAndSignsWhatItSent) {
   EXPECT_EQ(core.busy_slots(), 0u);
 }
 
+TEST_F(MinerCoreTest, SendsAnEmbeddingBesideItsStep) {
+  auto message = assign("a");
+  message.request = embedding_request({1, 2}, 3);
+  attachment.on_message(message);
+  auto& run = engine.running.begin()->second;
+  EXPECT_EQ(run.submission.request, message.request);
+  const std::vector<float> elements{0.5f, -0.5f, 0.25f};
+  run.callbacks.on_embedding(elements);
+  run.callbacks.on_step(0, step(kEmbeddingToken), nullptr);
+  run.callbacks.on_finish(FinishReason::length, Digest{});
+  executor.run();
+  const auto steps = link.all<protocol::Steps>();
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0].embedding, elements);
+  EXPECT_EQ(steps[0].steps, std::vector<Step>{step(kEmbeddingToken)});
+  EXPECT_EQ(link.all<protocol::Submission>().at(0).commitment.count, 1u);
+}
+
 TEST_F(MinerCoreTest, SplitsMoreStepsThanOneMessageHolds) {
   attachment.on_message(assign("a"));
   const std::size_t count = protocol::kMaxStepsPerMessage + 5;

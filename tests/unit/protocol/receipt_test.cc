@@ -89,7 +89,7 @@ TEST(Receipt, HasNoProblemsAndReadsBackFromJson) {
 // version.
 TEST(Receipt, CanonicalBytesAreFrozen) {
   EXPECT_EQ(to_hex(receipt_digest(sample())),
-            "6d76b2b026e1b8aaf9676fbdff53f725a2aeba3b57b14e6531992968957c72f7");
+            "6d55e7288da194b06c29158459bae89d501ea54bfc41c0249a52b26b6d88e47b");
 }
 
 TEST(Receipt, NamesWhatWasTamperedWith) {
@@ -105,6 +105,7 @@ TEST(Receipt, NamesWhatWasTamperedWith) {
       {[](Receipt& r) { r.request.sampling.logit_bias[1].bias = 0.2f; },
        "the prompt or a parameter was changed"},
       {[](Receipt& r) { r.request.grammar += ' '; }, "the prompt or a parameter was changed"},
+      {[](Receipt& r) { r.request.embedding = 1; }, "the prompt or a parameter was changed"},
       {[](Receipt& r) { r.model.weights[0] ^= 1; }, "commitment 0: expected model"},
       {[](Receipt& r) { r.steps.pop_back(); }, "expected 2 positions in the transcript, found 1"},
       {[](Receipt& r) { r.commitments[0].finish = FinishReason::length; }, "signature is not of miner"},
@@ -131,6 +132,19 @@ TEST(Receipt, ARouterThatSignsOverchargingIsStillCaught) {
   receipt.bill.payments[0].amount += 1;
   sign(receipt);
   EXPECT_THAT(problems_of(receipt, kRoot), testing::ElementsAre(HasSubstr("expected at most 28")));
+}
+
+TEST(Receipt, OfAnEmbeddingBillsNoAnswer) {
+  Receipt receipt = sample();
+  receipt.request.embedding = 64;
+  EXPECT_THAT(problems_of(receipt, kRoot),
+              testing::Contains(HasSubstr("expected 0 completion tokens, found 2")));
+  receipt.bill.completion_tokens = 0;
+  EXPECT_THAT(problems_of(receipt, kRoot), testing::Contains(HasSubstr("expected at most 8 micro-credits")));
+  receipt.bill.total = 8;
+  receipt.bill.payments = {{Payment::Kind::miner, receipt.commitments[0].miner, 8}};
+  EXPECT_THAT(problems_of(receipt, kRoot), testing::Not(testing::Contains(HasSubstr("bill"))));
+  EXPECT_EQ(receipt_from_json(receipt_to_json(receipt))->request.embedding, 64u);
 }
 
 TEST(Receipt, RefusesMalformedJsonByField) {

@@ -213,6 +213,55 @@ TEST_F(ApiTest, CompletionsTakeBatchesChoicesAndLogprobs) {
   EXPECT_EQ(answer.body["cortensor"]["receipts"].size(), 4u);
 }
 
+TEST_F(ApiTest, EmbeddingsAreListsOfNumbersOrBytes) {
+  attach_all();
+  json body = {{"model", "tiny:q8_0"}, {"input", {"a", "bc"}}, {"user", "alice"}};
+  const Answer answer = post("/v1/embeddings", body);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.body["object"], "list");
+  EXPECT_EQ(answer.body["model"], "tiny:q8_0");
+  EXPECT_EQ(answer.body["usage"], json({{"prompt_tokens", 5}, {"total_tokens", 5}}));
+  EXPECT_EQ(answer.body["cortensor"]["verdict"], "UNCHECKED");
+  EXPECT_EQ(answer.body["cortensor"]["receipts"].size(), 2u);
+  ASSERT_EQ(answer.body["data"].size(), 2u);
+  const ServedModel& model = *catalogue_.models().front();
+  for (std::size_t i = 0; i < 2; ++i) {
+    const json& one = answer.body["data"][i];
+    EXPECT_EQ(one["object"], "embedding");
+    EXPECT_EQ(one["index"], i);
+    const auto request = embedding_request(model.tokenizer.encode_prompt(i == 0 ? "a" : "bc"), model.dim);
+    EXPECT_EQ(one["embedding"].get<std::vector<float>>(), true_embedding(request));  // the same bits
+  }
+
+  body["input"] = {1, 2, 3};
+  body["dimensions"] = 4;
+  const std::vector<float> expected = true_embedding(embedding_request({1, 2, 3}, 4));
+  EXPECT_EQ(post("/v1/embeddings", body).body["data"][0]["embedding"].get<std::vector<float>>(), expected);
+  body["encoding_format"] = "base64";
+  EXPECT_EQ(post("/v1/embeddings", body).body["data"][0]["embedding"], "MjMzPc3MDD6amfk9mpnZPQ==");
+}
+
+TEST_F(ApiTest, EmbeddingErrorsNameTheirField) {
+  attach_all();
+  const auto param = [&](const json& change) {
+    json body = {{"model", "tiny:q8_0"}, {"input", "a"}};
+    body.update(change);
+    const Answer answer = post("/v1/embeddings", body);
+    EXPECT_EQ(answer.status / 100, 4) << answer.body;
+    return answer.body["error"]["param"];
+  };
+  EXPECT_EQ(param({{"model", "nope"}}), "model");
+  EXPECT_EQ(param({{"session", "sess_nope"}}), "session");
+  EXPECT_EQ(param({{"input", json::array()}}), "input");
+  EXPECT_EQ(param({{"input", 5}}), "input");
+  EXPECT_EQ(param({{"input", {1, 99999}}}), "input");
+  EXPECT_EQ(param({{"input", std::vector<std::string>(257, "a")}}), "input");
+  EXPECT_EQ(param({{"input", std::string(kContext, 'a')}}), "input");
+  EXPECT_EQ(param({{"dimensions", 0}}), "dimensions");
+  EXPECT_EQ(param({{"dimensions", 9}}), "dimensions");
+  EXPECT_EQ(param({{"encoding_format", "int8"}}), "encoding_format");
+}
+
 TEST_F(ApiTest, AStopStringIsNotDelivered) {
   attach_all();
   const std::string stop = text().substr(3, 2);
@@ -439,6 +488,7 @@ TEST_F(ApiTest, TheRestCanBeLookedAt) {
   const Answer models = get("/v1/models");
   EXPECT_EQ(models.body["data"].at(0)["id"], "tiny:q8_0");
   EXPECT_EQ(models.body["data"][0]["cortensor"]["miners"], 1);
+  EXPECT_EQ(models.body["data"][0]["cortensor"]["embedding_dimensions"], 8);
   EXPECT_EQ(models.body["data"][0]["cortensor"]["prompt_price_microcredits_per_million"], 2'000'000);
   EXPECT_EQ(get("/v1/models/tiny:q8_0").body, models.body["data"][0]);
   EXPECT_EQ(get("/v1/models/nope").status, 404);

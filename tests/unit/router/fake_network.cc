@@ -24,13 +24,33 @@ std::unique_ptr<ServedModel> make_model(const std::string& id, std::uint8_t weig
   manifest.context_length = kContext;
   manifest.vocabulary = tokenizer->vocab_size();
   auto model = std::make_unique<ServedModel>(std::move(manifest), std::move(*tokenizer));
+  model->dim = 8;
   model->chat = engine::ChatTemplate::from_gguf(*file, model->tokenizer);
   return model;
+}
+
+namespace {
+
+Step embedding_step(const std::vector<float>& elements) {
+  return {kEmbeddingToken, engine::position_digest(elements, kEmbeddingToken)};
+}
+
+}  // namespace
+
+std::vector<float> true_embedding(const GenerationRequest& request) {
+  std::vector<float> elements;
+  for (std::uint32_t i = 0; i < request.embedding; ++i) {
+    elements.push_back(0.1f);
+    for (const TokenId token : request.prompt)
+      elements.back() += static_cast<float>(token * (i + 1) % 7) / 64.0f - 0.05f;
+  }
+  return elements;
 }
 
 std::vector<Step> true_answer(const GenerationRequest& request, const ServedModel& model,
                               std::size_t length) {
   std::vector<Step> steps;
+  if (request.embedding > 0) return {embedding_step(true_embedding(request))};
   while (steps.size() < request.max_tokens && request.prompt.size() + steps.size() < kContext) {
     ByteWriter writer;
     writer.number(request.sampling.seed);
@@ -108,16 +128,23 @@ void FakeNode::attach(const std::string& token, std::uint32_t slots, double spee
 
 std::vector<Step> FakeNode::answer(const protocol::Assign& assign) const {
   std::vector<Step> steps = true_answer(assign.request, model_, length);
+  if (alters_embeddings) steps = {embedding_step(embedding(assign))};
   if (lies_at && *lies_at < steps.size()) steps[*lies_at].token = '!';
   if (wrong_digest_at && *wrong_digest_at < steps.size()) steps[*wrong_digest_at].digest.fill(0);
   if (cuts_at && *cuts_at < steps.size()) steps.resize(*cuts_at);
   return steps;
 }
 
+std::vector<float> FakeNode::embedding(const protocol::Assign& assign) const {
+  std::vector<float> elements = true_embedding(assign.request);
+  if (alters_embeddings) elements.front() += 0.5f;
+  return elements;
+}
+
 void FakeNode::send_steps(const protocol::Assign& assign, std::size_t first, std::size_t end) {
   const std::vector<Step> steps = answer(assign);
   for (std::size_t i = first; i < std::min(end, steps.size()); ++i)
-    say(protocol::Steps{assign.attempt, static_cast<std::uint32_t>(i), {steps[i]}, {}});
+    say(protocol::Steps{assign.attempt, static_cast<std::uint32_t>(i), {steps[i]}, {}, embedding(assign)});
 }
 
 protocol::Commitment FakeNode::commitment(const protocol::Assign& assign) const {

@@ -23,6 +23,8 @@ std::unique_ptr<ServedModel> make_model(const std::string& id = "tiny:q8_0", std
 
 // What every honest node answers: `length` letters decided by seed and position, then an end of turn.
 std::vector<Step> true_answer(const GenerationRequest& request, const ServedModel& model, std::size_t length);
+// What every honest node computes: elements decided by the prompt's tokens.
+std::vector<float> true_embedding(const GenerationRequest& request);
 std::string text_of(const std::vector<Step>& steps, const ServedModel& model);
 FinishReason true_finish(const GenerationRequest& request, const std::vector<Step>& steps);
 
@@ -71,6 +73,7 @@ class FakeNode {
   // Miner: the steps of its n-th assignment from `first` up to `end` (or the answer's end), and the last
   // word.
   std::vector<Step> answer(const protocol::Assign& assign) const;
+  std::vector<float> embedding(const protocol::Assign& assign) const;
   void send_steps(const protocol::Assign& assign, std::size_t first, std::size_t end);
   protocol::Commitment commitment(const protocol::Assign& assign) const;
   // As an honest engine does that is given tokens which are not its own: steps up to there, then a conflict.
@@ -98,6 +101,7 @@ class FakeNode {
   std::size_t length = 12;             // letters of every answer
   std::optional<std::size_t> lies_at;  // another token there, beside the true digest
   std::optional<std::size_t> wrong_digest_at;
+  bool alters_embeddings = false;      // and signs what it made of them
   std::optional<std::size_t> cuts_at;  // ends there for no reason
 
  private:

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct Heard final : TaskListener {
   std::vector<std::string> texts = std::vector<std::string>(8);
   std::vector<std::size_t> tokens = std::vector<std::size_t>(8);
   std::vector<std::optional<FinishReason>> finishes = std::vector<std::optional<FinishReason>>(8);
+  std::map<std::uint32_t, std::vector<float>> embeddings;
   std::optional<TaskResult> result;
   std::optional<Error> error;
   bool streamed = true;  // the client sees every token at once, or nothing before the end
@@ -28,6 +30,9 @@ struct Heard final : TaskListener {
   void on_delta(const Delta& delta) override {
     texts[delta.choice] += delta.text;
     tokens[delta.choice] += delta.steps.size();
+  }
+  void on_embedding(std::uint32_t choice, std::span<const float> elements) override {
+    EXPECT_TRUE(embeddings.emplace(choice, std::vector<float>(elements.begin(), elements.end())).second);
   }
   std::size_t on_retract(std::uint32_t choice) override {
     if (streamed) return tokens[choice];

@@ -58,6 +58,11 @@ TEST(Codec, TheLargestMessagesFitTheirFrames) {
                         {-1.0f, std::vector<TokenLogprob>(kMaxTopLogprobs, {~0u, -1.0f})});
   EXPECT_TRUE(decode_node_frame(encode(NodeFrame{1, steps})));
 
+  steps.steps.resize(1);
+  steps.logprobs.resize(1);
+  steps.embedding.assign(kMaxEmbedding, -0.1f);
+  EXPECT_TRUE(decode_node_frame(encode(NodeFrame{1, steps})));
+
   auto hello = std::get<protocol::Hello>(random.node_message(0));
   const std::string name(protocol::kMaxNameBytes, 'n');
   hello.models.assign(protocol::kMaxModelsPerNode, {{name, name, name, {}, {}, ~0u, ~0u}, 1.5, 2.5});
@@ -163,6 +168,20 @@ TEST(Codec, NamesTheNodeFieldBeyondItsLimit) {
       "attempt_failed.attempt: expected 1 to 128 bytes, found 129");
 }
 
+TEST(Codec, TakesAnEmbeddingBesideOneStepOnly) {
+  const auto error = [](std::size_t steps, std::size_t elements, float element) {
+    return error_of_node<protocol::Steps>([&](protocol::Steps& m) {
+      m.steps.assign(steps, {});
+      m.logprobs.clear();
+      m.embedding.assign(elements, element);
+    });
+  };
+  EXPECT_EQ(error(1, kMaxEmbedding, 1), "accepted");
+  EXPECT_EQ(error(1, kMaxEmbedding + 1, 1), "steps.embedding: expected 0 to 32768 elements, found 32769");
+  EXPECT_EQ(error(2, 1, 1), "steps.embedding: expected one step beside it");
+  EXPECT_EQ(error(1, 1, NAN), "steps.embedding: expected finite numbers");
+}
+
 TEST(Codec, NamesTheRouterFieldBeyondItsLimit) {
   using namespace protocol;
   const auto request = [](auto change) {
@@ -200,6 +219,8 @@ TEST(Codec, NamesTheRouterFieldBeyondItsLimit) {
             "assign.request.sampling.logit_bias: expected rising tokens");
   EXPECT_EQ(request([](auto& r) { r.max_tokens = 0; }),
             "assign.request.max_tokens: expected 1 to 131072, found 0");
+  EXPECT_EQ(request([](auto& r) { r.embedding = kMaxEmbedding + 1; }),
+            "assign.request.embedding: expected 0 to 32768, found 32769");
   EXPECT_EQ(request([](auto& r) { r.stop_tokens.resize(17); }),
             "assign.request.stop_tokens: expected 0 to 16 tokens, found 17");
   EXPECT_EQ(request([](auto& r) { r.stop_strings.assign(5, "s"); }),

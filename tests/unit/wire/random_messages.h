@@ -105,6 +105,7 @@ class RandomMessages {
     to.stop_strings.resize(length(0, kMaxStopStrings));
     for (auto& stop : to.stop_strings) stop = text(1, kMaxStopStringBytes);
     to.grammar = text(0, kMaxGrammarBytes);
+    to.embedding = below(2) * below(kMaxEmbedding + 1);
     return to;
   }
   protocol::Commitment commitment() {
@@ -157,6 +158,7 @@ class RandomMessages {
         for (std::size_t i = 0; i < top; ++i) one.top.push_back({number(), -20 * unit()});
       }
     }
+    if (to.steps.size() == 1) to.embedding.assign(length(0, kMaxEmbedding), 2 * unit() - 1);
     return to;
   }
 

@@ -1,0 +1,33 @@
+// The answer to /v1/embeddings, in OpenAI's shape, once all of its embeddings are checked and paid for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "http/server.h"
+#include "router/api/embedding_request.h"
+#include "router/core/task.h"
+
+namespace cortensor::router {
+
+class EmbeddingReply final : public TaskListener {
+ public:
+  EmbeddingReply(const EmbeddingCall& call, std::size_t inputs, http::Responder responder);
+
+  void on_embedding(std::uint32_t choice, std::span<const float> elements) override;
+  void on_done(const TaskResult& result) override;
+  void on_failed(const Error& error) override;
+
+  // Answers' events: of an embedding nothing is told before the end.
+  void on_delta(const Delta&) override {}
+  std::size_t on_retract(std::uint32_t) override { return 0; }
+  void on_finish(std::uint32_t, FinishReason) override {}
+
+ private:
+  const std::string model_;
+  const bool base64_;
+  http::Responder responder_;
+  std::vector<std::string> embeddings_;  // as JSON
+};
+
+}  // namespace cortensor::router
