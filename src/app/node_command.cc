@@ -34,6 +34,7 @@ Result<Loaded> load_all(const NodeOptions& options) {
   engine_options.isa = options.isa;
   engine_options.threads = options.threads;
   engine_options.max_sequences = options.slots;
+  engine_options.kv_bytes = options.kv_memory << 20;
   Loaded loaded;
   for (const NamedModel& model : *named) {
     auto engine = load_engine(model.path, engine_options);
@@ -43,6 +44,7 @@ Result<Loaded> load_all(const NodeOptions& options) {
     log::info("model_ready",
               {{"model", model.id},
                {"isa", (*engine)->isa_name()},
+               {"cache_tokens", (*engine)->load_now().free_kv_tokens},
                {"prefill_tokens_per_second", static_cast<int>(offer->prefill_tokens_per_second)},
                {"decode_tokens_per_second", static_cast<int>(offer->decode_tokens_per_second)}});
     loaded.engines.push_back(std::move(*engine));

@@ -19,6 +19,7 @@ struct NodeOptions {
   std::string isa;
   std::size_t threads = 0;
   std::uint32_t slots = 8;
+  std::uint64_t kv_memory = 0;  // MiB for each model's key/value cache; 0: a quarter of the machine's memory
 };
 
 Result<Exit> run_node(const NodeOptions& options);

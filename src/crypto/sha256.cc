@@ -1,6 +1,7 @@
 #include "crypto/sha256.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "base/check.h"
 
@@ -48,6 +49,13 @@ Digest sha256(ByteView bytes) {
   state.begin();
   state.update(bytes);
   return state.finish();
+}
+
+Digest hmac_sha256(const Bytes32& key, ByteView bytes) {
+  Digest digest{};
+  CORTENSOR_CHECK(HMAC(algorithm(), key.data(), static_cast<int>(key.size()), bytes.data(), bytes.size(),
+                       digest.data(), nullptr) != nullptr);
+  return digest;
 }
 
 }  // namespace cortensor::crypto

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), by OpenSSL.
+// SHA-256 (FIPS 180-4) and HMAC with it (RFC 2104), by OpenSSL.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,9 @@
 namespace cortensor::crypto {
 
 Digest sha256(ByteView bytes);
+
+// A digest that only who has the key can make.
+Digest hmac_sha256(const Bytes32& key, ByteView bytes);
 
 // For what does not lie in one piece: update() any number of times, then finish() once.
 class Sha256 {

@@ -33,6 +33,7 @@ struct EngineOptions {
   std::size_t max_sequences = 8;    // running at a time, replays included; more are refused as overloaded
   std::size_t kv_tokens = 0;        // positions that the cache holds in all; 0: max_sequences full contexts
   std::size_t prefill_chunk = 256;  // rows of one forward pass at most; >= 1
+  std::uint64_t kv_bytes = 0;       // memory of the cache at most; 0: a quarter of this machine's
 };
 
 struct ModelInfo {
@@ -62,9 +63,15 @@ struct Submission {
   // Hand log-probabilities to on_step: the chosen token's and those of this many tokens, kMaxTopLogprobs at
   // most.
   std::optional<std::uint32_t> logprobs = {};
+  // Whose prompt it is. The pages that it fills are found again by later submissions with the same salt and
+  // the same beginning, which need not compute them; none: it neither takes nor leaves any. Changes no bit of
+  // an answer.
+  std::optional<Bytes32> cache_salt = {};
 };
 
 struct Callbacks {
+  // First of all, with the number of the prompt's tokens that need not be computed, as they are in the cache.
+  std::function<void(std::size_t cached_tokens)> on_start = {};
   // One call per transcript position from 0 on, the given ones included (position < given.size()). logprobs:
   // null when not asked for; borrowed.
   std::function<void(std::size_t position, const Step& step, const Logprobs* logprobs)> on_step;
@@ -104,9 +111,11 @@ struct EngineLoad {
   std::size_t sequences = 0;  // running now
   std::size_t free_sequences = 0;
   std::size_t free_kv_tokens = 0;
-  std::uint64_t prompt_rows = 0;  // since load: rows that only fill the cache or recheck known tokens
-  std::uint64_t answer_rows = 0;  // since load: rows that chose a new token
-  std::uint64_t passes = 0;       // since load: forward passes
+  std::size_t kept_kv_tokens = 0;  // of them, those that still hold what later prompts may begin with
+  std::uint64_t prompt_rows = 0;   // since load: rows that only fill the cache or recheck known tokens
+  std::uint64_t answer_rows = 0;   // since load: rows that chose a new token
+  std::uint64_t cached_rows = 0;   // since load: rows of prompts that were in the cache already
+  std::uint64_t passes = 0;        // since load: forward passes
 };
 
 class Engine {

@@ -27,6 +27,11 @@ Forward::Forward(const arith::LlamaWeights& weights, compute::Backend& backend, 
       normed_(limits.max_rows * shape_.dim),
       work_(limits.max_rows * 2 * std::max(shape_.q_dim() + shape_.kv_dim(), shape_.ffn_dim)) {}
 
+std::size_t Forward::page_bytes(const arith::LlamaWeights& weights, const compute::Backend& backend) {
+  return weights.layers.size() *
+         backend.page_bytes({weights.kv_heads, weights.head_dim, arith::cache_type(weights)});
+}
+
 Result<std::unique_ptr<Forward>> Forward::create(const arith::LlamaWeights& weights,
                                                  compute::Backend& backend, const ForwardLimits& limits,
                                                  const Progress& progress, const Release& release) {

@@ -53,6 +53,9 @@ class Forward {
                                                  compute::Backend& backend, const ForwardLimits& limits,
                                                  const Progress& progress = {}, const Release& release = {});
 
+  // Of the cache, for such a model: the memory of a page.
+  static std::size_t page_bytes(const arith::LlamaWeights& weights, const compute::Backend& backend);
+
   // Computes a batch of at most max_rows rows; results are per sequence, in order, and live until the next
   // run.
   std::span<const ForwardResult> run(std::span<const ForwardRows> batch);

@@ -1,7 +1,10 @@
 // Engine::load(): from a path to a running engine.
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -17,6 +20,23 @@ namespace {
 
 std::string name_of(const Model& model, const std::string& path) {
   return model.config.name.empty() ? std::filesystem::path(path).stem().string() : model.config.name;
+}
+
+// What this process may use, were it alone.
+std::uint64_t machine_bytes() {
+  auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+               static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::uint64_t limit = 0;  // "max": none
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) bytes = std::min(bytes, limit);
+  return bytes;
+}
+
+// Of the cache. All of them may come to be in memory: it keeps what was computed until the room is needed.
+std::size_t page_count(const EngineOptions& options, std::size_t context_length, std::size_t page_bytes) {
+  const std::size_t wanted = options.kv_tokens != 0 ? options.kv_tokens / kPagePositions
+                                                    : options.max_sequences * pages_for(context_length);
+  const std::uint64_t most = (options.kv_bytes != 0 ? options.kv_bytes : machine_bytes() / 4) / page_bytes;
+  return std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(1, most));
 }
 
 }  // namespace
@@ -39,10 +59,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   auto backend = compute::make_cpu_backend({threads, options.isa});
   if (!backend) return std::move(backend).error();
 
-  const std::size_t kv_tokens =
-      options.kv_tokens != 0 ? options.kv_tokens
-                             : options.max_sequences * pages_for(config.context_length) * kPagePositions;
-  const std::size_t pages = std::max<std::size_t>(1, kv_tokens / kPagePositions);
+  const std::size_t pages =
+      page_count(options, config.context_length, Forward::page_bytes(model->weights, **backend));
   const std::size_t max_rows = std::max(options.prefill_chunk, options.max_sequences);
   const std::uint64_t file_bytes = file->bytes().size();
   std::atomic<std::uint64_t> hashed{0};

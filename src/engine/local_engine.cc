@@ -16,7 +16,7 @@ LocalEngine::LocalEngine(Parts parts)
     : parts_(std::move(parts)),
       isa_name_(parts_.backend->name()),
       chooser_(*parts_.forward, parts_.backend->threads()),
-      allocator_(parts_.pages),
+      pool_(parts_.pages),
       thread_([this] { work(); }) {}
 
 LocalEngine::~LocalEngine() {
@@ -32,7 +32,8 @@ EngineLoad LocalEngine::load_now() const {
   EngineLoad load = counters_;
   load.sequences = admitted_;
   load.free_sequences = parts_.max_sequences - admitted_;
-  load.free_kv_tokens = allocator_.free() * kPagePositions;
+  load.free_kv_tokens = pool_.free() * kPagePositions;
+  load.kept_kv_tokens = pool_.kept() * kPagePositions;
   return load;
 }
 
@@ -60,14 +61,23 @@ Result<SequenceHandle> LocalEngine::submit(Submission submission, Callbacks call
   if (Status valid = check(request); !valid) return std::move(valid).error();
   auto rules = answer_rules(request);
   if (!rules) return std::move(rules).error();
+  std::optional<PageKeys> keys;
+  if (submission.cache_salt) {
+    keys.emplace(*submission.cache_salt);
+    keys->extend(Sequence::skippable(request));
+  }
   return admit(Sequence::worst_case_rows(request, limits().context_length), [&](SequenceHandle handle) {
     return Running{Sequence::generation(handle, std::move(submission.request), std::move(submission.given),
                                         submission.logprobs, limits(), std::move(*rules)),
                    std::move(callbacks),
-                   {}};
+                   {},
+                   std::move(keys)};
   });
 }
 
+// A replay shares no pages: its verdict on somebody else's work rests on the request and the weights alone.
+// In an honest validator's cache are the same bits; but where one of them has flipped, one wrong verdict must
+// not become a wrong verdict on every answer to that prompt.
 Result<SequenceHandle> LocalEngine::submit_replay(GenerationRequest request, std::vector<Step> claimed,
                                                   FinishReason finish,
                                                   std::function<void(Result<ReplayResult>)> on_result) {
@@ -80,7 +90,8 @@ Result<SequenceHandle> LocalEngine::submit_replay(GenerationRequest request, std
     return Running{
         Sequence::replay(handle, std::move(request), std::move(claimed), finish, limits(), std::move(*rules)),
         {},
-        std::move(on_result)};
+        std::move(on_result),
+        std::nullopt};
   });
 }
 
@@ -96,22 +107,27 @@ Result<ReplayResult> LocalEngine::replay(const GenerationRequest& request, const
 // All of a sequence's cache is reserved now, so that what was admitted can always be finished.
 Result<SequenceHandle> LocalEngine::admit(std::size_t rows,
                                           const std::function<Running(SequenceHandle)>& make) {
-  if (pages_for(rows) > allocator_.total())
+  if (pages_for(rows) > pool_.total())
     return fail(ErrorKind::invalid_input,
-                "prompt and answer: at most " + std::to_string(allocator_.total() * kPagePositions) +
+                "prompt and answer: at most " + std::to_string(pool_.total() * kPagePositions) +
                     " tokens fit this engine's cache, found " + std::to_string(rows));
   const std::lock_guard lock(mutex_);
   if (stopping_) return fail(ErrorKind::unavailable, "the engine is shutting down");
   if (admitted_ >= parts_.max_sequences)
     return fail(ErrorKind::overloaded,
                 "all " + std::to_string(parts_.max_sequences) + " sequences are in use");
-  auto pages = allocator_.allocate(pages_for(rows));
-  if (!pages)
-    return fail(ErrorKind::overloaded, "the cache has " + std::to_string(allocator_.free() * kPagePositions) +
-                                           " free positions, needed " + std::to_string(rows));
   const SequenceHandle handle{next_id_++};
   auto running = std::make_unique<Running>(make(handle));
-  running->sequence.pages = std::move(*pages);
+  auto grant =
+      pool_.acquire(pages_for(rows), running->keys ? running->keys->keys() : std::span<const PageKey>());
+  if (!grant)
+    return fail(ErrorKind::overloaded, "the cache has " + std::to_string(pool_.free() * kPagePositions) +
+                                           " free positions, needed " + std::to_string(rows));
+  running->sequence.pages = std::move(grant->pages);
+  running->shared = grant->found;
+  running->cached_tokens = grant->found * kPagePositions;
+  running->sequence.skip(running->cached_tokens);
+  counters_.cached_rows += running->cached_tokens;
   arrivals_.push_back(std::move(running));
   ++admitted_;
   wake_.notify_one();
@@ -129,7 +145,10 @@ void LocalEngine::cancel(SequenceHandle handle) {
 void LocalEngine::work() {
   CORTENSOR_CHECK(floating_point_environment_is_exact());
   std::vector<SequenceHandle> cancelled;
-  while (wait_for_work(cancelled)) {
+  for (std::size_t known = 0; wait_for_work(cancelled); known = running_.size()) {
+    for (; known < running_.size(); ++known)
+      if (const Running& arrival = *running_[known]; arrival.callbacks.on_start)
+        arrival.callbacks.on_start(arrival.cached_tokens);
     for (const SequenceHandle handle : cancelled)
       for (const auto& running : running_)
         if (running->sequence.handle() == handle) abandon(*running, fail(ErrorKind::cancelled, "cancelled"));
@@ -173,7 +192,20 @@ void LocalEngine::step() {
     ++counters_.passes;
     for (const ForwardRows& rows : batch) counters_.prompt_rows += rows.tokens.size();
   }
-  deliver(members, parts_.forward->run(batch));
+  const std::span<const ForwardResult> results = parts_.forward->run(batch);
+  for (std::size_t i = 0; i < members.size(); ++i)
+    if (!results[i].failed) share(*members[i]);
+  deliver(members, results);
+}
+
+// Lets later sequences find the pages that are full now.
+void LocalEngine::share(Running& running) {
+  const std::span<const TokenId> computed = running.sequence.computed();
+  if (!running.keys || computed.size() / kPagePositions == running.shared) return;
+  running.keys->extend(computed);
+  const std::lock_guard lock(mutex_);
+  for (std::size_t& page = running.shared; page < computed.size() / kPagePositions; ++page)
+    pool_.publish(running.sequence.pages[page], running.keys->keys()[page]);
 }
 
 void LocalEngine::deliver(std::span<Running* const> members, std::span<const ForwardResult> results) {
@@ -267,7 +299,7 @@ void LocalEngine::abandon(Running& running, const Error& error) {
 void LocalEngine::release(Running& running) {
   running.over = true;
   const std::lock_guard lock(mutex_);
-  allocator_.release(running.sequence.pages);
+  pool_.release(running.sequence.pages);
   --admitted_;
 }
 

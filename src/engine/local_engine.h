@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/forward.h"
 #include "engine/kv_pages.h"
+#include "engine/page_keys.h"
 #include "engine/sequence.h"
 #include "engine/tokenizer.h"
 
@@ -57,6 +59,9 @@ class LocalEngine final : public Engine {
     Sequence sequence;
     Callbacks callbacks;                                  // of a generation
     std::function<void(Result<ReplayResult>)> on_result;  // of a replay
+    std::optional<PageKeys> keys;                         // none: it shares no pages
+    std::size_t shared = 0;                               // of its pages, those that others may have found
+    std::size_t cached_tokens = 0;                        // that it need not compute
     bool over = false;                                    // its last callback has been called
   };
 
@@ -70,6 +75,7 @@ class LocalEngine final : public Engine {
   void work();
   bool wait_for_work(std::vector<SequenceHandle>& cancelled);
   void step();
+  void share(Running& running);
   void deliver(std::span<Running* const> members, std::span<const ForwardResult> results);
   void embed(Running& running, const ForwardResult& result);
   void take(Running& running, const Choice& choice);
@@ -85,7 +91,7 @@ class LocalEngine final : public Engine {
 
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable wake_;
-  PageAllocator allocator_;
+  PagePool pool_;
   std::vector<std::unique_ptr<Running>> arrivals_;
   std::vector<SequenceHandle> cancellations_;
   std::size_t admitted_ = 0;  // arrived or running

@@ -91,6 +91,11 @@ Result<std::vector<float>> Sequence::embedding() const {
   return elements;
 }
 
+void Sequence::skip(std::size_t rows) {
+  CORTENSOR_CHECK(computed_ == 0 && rows <= skippable(request_).size());
+  computed_ = rows;
+}
+
 TokensSoFar Sequence::so_far(std::size_t position) const {
   const std::span<const TokenId> tokens(tokens_);
   const std::size_t prompt = request_.prompt.size();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/generation.h"
@@ -56,6 +57,12 @@ class Sequence {
   // Every state of the prompt is wanted, and no token is chosen.
   bool embeds() const { return request_.embedding > 0; }
 
+  // Tokens at the beginning of every such sequence whose states nobody needs: the whole prompt but its last
+  // position, which chooses the first token of the answer; none where the prompt's states make an embedding.
+  static std::span<const TokenId> skippable(const GenerationRequest& request) {
+    const std::span prompt(request.prompt);
+    return prompt.first(request.embedding > 0 ? 0 : prompt.size() - 1);
+  }
   // Cache positions it may ever fill.
   static std::size_t worst_case_rows(const GenerationRequest& request, std::size_t context_length);
 
@@ -64,6 +71,10 @@ class Sequence {
   // The next `count` of them, which count as computed from now on. Borrowed until the next take(). Wanted are
   // the states that choose a token of the transcript, or those that make an embedding.
   ForwardRows next_rows(std::size_t count);
+  // Its first rows are in its pages already and need not be computed; at most skippable() ones.
+  void skip(std::size_t rows);
+  // The tokens whose rows count as computed. Borrowed until the next take().
+  std::span<const TokenId> computed() const { return std::span(tokens_).first(computed_); }
 
   // What a choice leads to: the next transcript step, and perhaps the end of it all.
   struct Outcome {

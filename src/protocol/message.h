@@ -67,6 +67,8 @@ struct Steps {
 // The attempt is complete. For a continued attempt the commitment covers the given positions too.
 struct Submission {
   Commitment commitment;
+  std::uint32_t cached_tokens =
+      0;  // of the prompt that the miner had in its cache; its word, changes no bill
   friend bool operator==(const Submission&, const Submission&) = default;
 };
 
@@ -113,7 +115,8 @@ struct Assign {
   GenerationRequest request;
   std::vector<TokenId> given;
   bool want_logprobs = false;
-  std::uint32_t top_logprobs = 0;  // tokens beside the chosen one
+  std::uint32_t top_logprobs = 0;          // tokens beside the chosen one
+  std::optional<Bytes32> cache_salt = {};  // prompts with the same one may share computed state
   friend bool operator==(const Assign&, const Assign&) = default;
 };
 

@@ -135,7 +135,9 @@ struct NodeEncoder {
     to.mutable_embedding()->Assign(from.embedding.begin(), from.embedding.end());
   }
   void operator()(const Submission& from) const {
-    put(from.commitment, *frame.mutable_submission()->mutable_commitment());
+    v1::Submission& to = *frame.mutable_submission();
+    put(from.commitment, *to.mutable_commitment());
+    to.set_cached_tokens(from.cached_tokens);
   }
   void operator()(const AttemptFailed& from) const {
     v1::AttemptFailed& to = *frame.mutable_attempt_failed();
@@ -172,6 +174,7 @@ struct RouterEncoder {
     to.mutable_given()->Assign(from.given.begin(), from.given.end());
     to.set_want_logprobs(from.want_logprobs);
     to.set_top_logprobs(from.top_logprobs);
+    if (from.cache_salt) to.set_cache_salt(raw(*from.cache_salt));
   }
   void operator()(const Cancel& from) const { frame.mutable_cancel()->set_attempt(from.attempt.value); }
   void operator()(const Check& from) const {
@@ -423,6 +426,12 @@ Steps take(Taker& in, const v1::Steps& from) {
   return to;
 }
 
+Submission take(Taker& in, const v1::Submission& from) {
+  Submission to{take(in, "submission.commitment", from.commitment()), from.cached_tokens()};
+  in.in_range("submission.cached_tokens", to.cached_tokens, 0, kMaxPromptTokens, "");
+  return to;
+}
+
 AttemptFailed take(Taker& in, const v1::AttemptFailed& from) {
   AttemptFailed to;
   to.attempt = AttemptId(in.name("attempt_failed.attempt", from.attempt()));
@@ -462,6 +471,7 @@ Assign take(Taker& in, const v1::Assign& from) {
   to.want_logprobs = from.want_logprobs();
   to.top_logprobs = from.top_logprobs();
   in.in_range("assign.top_logprobs", to.top_logprobs, 0, kMaxTopLogprobs, "");
+  if (!from.cache_salt().empty()) to.cache_salt = in.fixed<32>("assign.cache_salt", from.cache_salt());
   return to;
 }
 
@@ -481,7 +491,7 @@ NodeMessage take(Taker& in, const v1::NodeFrame& from) {
     case v1::NodeFrame::kSteps:
       return take(in, from.steps());
     case v1::NodeFrame::kSubmission:
-      return Submission{take(in, "submission.commitment", from.submission().commitment())};
+      return take(in, from.submission());
     case v1::NodeFrame::kAttemptFailed:
       return take(in, from.attempt_failed());
     case v1::NodeFrame::kCheckResult:

@@ -17,6 +17,7 @@ struct MinerCore::Attempt {
   engine::Engine* engine = nullptr;
   engine::SequenceHandle sequence;
   std::uint32_t sent = 0;  // steps that the router has been told
+  std::uint32_t cached_tokens = 0;
   bool cancelled = false;  // the router wants no more of it than to hear when the engine has let go
 
   std::mutex mutex;
@@ -68,6 +69,9 @@ void MinerCore::assign(protocol::Assign assign) {
     });
   };
   engine::Callbacks callbacks;
+  callbacks.on_start = [attempt, post](std::size_t cached_tokens) {
+    post([attempt, cached_tokens] { attempt->cached_tokens = static_cast<std::uint32_t>(cached_tokens); });
+  };
   callbacks.on_step = [this, attempt, post](std::size_t, const Step& step, const Logprobs* logprobs) {
     const std::lock_guard lock(attempt->mutex);
     attempt->fresh.push_back(step);
@@ -90,6 +94,7 @@ void MinerCore::assign(protocol::Assign assign) {
   engine::Submission submission;
   submission.request = std::move(assign.request);
   submission.given = std::move(assign.given);
+  submission.cache_salt = assign.cache_salt;
   if (assign.want_logprobs) submission.logprobs = assign.top_logprobs;
   // Registered first: the engine may call back before submit() returns.
   attempts_.emplace(attempt->id, attempt);
@@ -151,7 +156,7 @@ void MinerCore::finish(const std::shared_ptr<Attempt>& attempt, FinishReason rea
   commitment.miner = key_.node_id();
   commitment.signature = key_.sign(protocol::signed_bytes(commitment));
   attempts_.erase(attempt->id);
-  attachment_->send(protocol::Submission{std::move(commitment)});
+  attachment_->send(protocol::Submission{std::move(commitment), attempt->cached_tokens});
 }
 
 void MinerCore::give_up(const std::shared_ptr<Attempt>& attempt, const Error& error) {

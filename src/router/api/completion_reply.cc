@@ -35,13 +35,16 @@ void append_json_text(std::string& out, std::string_view text) {
 }
 
 Json usage_of(const TaskResult& result) {
-  std::uint64_t prompt = 0, completion = 0;
+  std::uint64_t prompt = 0, cached = 0, completion = 0;
   for (const ChoiceResult& choice : result.choices) {
     prompt += choice.prompt_tokens;
+    cached += choice.cached_tokens;
     completion += choice.completion_tokens;
   }
-  return {
-      {"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", completion},
+          {"total_tokens", prompt + completion},
+          {"prompt_tokens_details", {{"cached_tokens", cached}}}};
 }
 
 std::string fingerprint_of(const ServedModel& model, std::uint32_t arithmetic_version) {

@@ -93,8 +93,9 @@ void Attempt::hash_steps() {
   for (; hashed_ < steps_.size(); ++hashed_) merkle_.add(steps_[hashed_]);
 }
 
-Status Attempt::finish(const protocol::Commitment& made, std::uint32_t arithmetic_version,
+Status Attempt::finish(const protocol::Submission& message, std::uint32_t arithmetic_version,
                        const Digest& model, const Digest& request) {
+  const protocol::Commitment& made = message.commitment;
   if (commitment_) return violation("a second submission");
   if (!started_)
     if (auto status = adopt_given(); !status) return status;
@@ -113,6 +114,7 @@ Status Attempt::finish(const protocol::Commitment& made, std::uint32_t arithmeti
   hash_steps();
   if (made.root != merkle_.root()) return violation("the commitment's root is not that of the steps sent");
   commitment_ = made;
+  cached_tokens_ = message.cached_tokens;
   return ok();
 }
 

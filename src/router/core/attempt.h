@@ -32,7 +32,7 @@ class Attempt {
   // Accepts the miner's final word when it speaks of exactly these steps and is signed by this miner.
   // conflict: it does not. Whether the end it claims follows from the tokens is another question:
   // false_end().
-  Status finish(const protocol::Commitment& made, std::uint32_t arithmetic_version, const Digest& model,
+  Status finish(const protocol::Submission& message, std::uint32_t arithmetic_version, const Digest& model,
                 const Digest& request);
 
   const AttemptId& id() const { return id_; }
@@ -52,6 +52,7 @@ class Attempt {
   // Decode speed seen from the first message of new steps to the last; none when too little was seen.
   std::optional<double> tokens_per_second() const;
   const std::optional<protocol::Commitment>& commitment() const { return commitment_; }  // once finished
+  std::uint32_t cached_tokens() const { return cached_tokens_; }  // of the prompt, as the miner says
   bool false_end() const { return commitment_ && ended_ != commitment_->finish; }
 
  private:
@@ -73,6 +74,7 @@ class Attempt {
   engine::StopMatcher matcher_;
   std::optional<FinishReason> ended_;
   std::optional<protocol::Commitment> commitment_;
+  std::uint32_t cached_tokens_ = 0;
   bool started_ = false;
   bool contradicts_given_ = false;
   Clock::time_point last_progress_;

@@ -47,6 +47,7 @@ struct Delta {
 struct ChoiceResult {
   FinishReason finish = FinishReason::stop;
   std::uint32_t prompt_tokens = 0;
+  std::uint32_t cached_tokens = 0;  // of them, by the word of the miner
   std::uint32_t completion_tokens = 0;
   ledger::TaskOutcome outcome = ledger::TaskOutcome::unchecked;
   std::string receipt;

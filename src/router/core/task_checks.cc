@@ -291,7 +291,12 @@ Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& 
   ChoiceResult result;
   result.finish = *choice.finish;
   result.prompt_tokens = charged->prompt_tokens;
+  result.cached_tokens = std::min(lead.cached_tokens(), charged->prompt_tokens);
   result.completion_tokens = charged->completion_tokens;
+  metrics::counter("cortensor_router_prompt_tokens_total", "Prompt tokens of complete answers")
+      .add(result.prompt_tokens);
+  metrics::counter("cortensor_router_cached_tokens_total", "Of them, those that miners had in their caches")
+      .add(result.cached_tokens);
   result.outcome = choice.finding.outcome;
   result.receipt = name("rcpt_");
   result.cost = Credits{charged->total};

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "crypto/random.h"
+#include "crypto/sha256.h"
 #include "protocol/canonical.h"
 #include "router/core/patience.h"
 
@@ -46,6 +47,10 @@ Result<Credits> worst_case(const ledger::SessionSpec& session, ledger::Price pri
     sum = *more;
   }
   return sum;
+}
+
+TaskTable::TaskTable(TaskContext context) : context_(context), alive_(std::make_shared<bool>(true)) {
+  crypto::random_bytes(salt_key_);
 }
 
 Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> listener) {
@@ -152,6 +157,15 @@ void TaskTable::pump() {
   }
 }
 
+// The accounts' prompts do not meet in a miner's cache, and two miners cannot tell by it whose prompts they
+// get.
+Bytes32 TaskTable::cache_salt(const AccountId& account, const NodeId& miner) const {
+  ByteWriter bytes;
+  bytes.text(account.value);
+  bytes.text(miner.value);
+  return crypto::hmac_sha256(salt_key_, bytes.bytes());
+}
+
 bool TaskTable::start_attempt(Task& task, Choice& choice) {
   const protocol::ModelManifest& model = task.spec.model->manifest;
   std::set<NodeId> except = choice.failed;
@@ -168,6 +182,7 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   for (const Step& step : given) assign.given.push_back(step.token);
   assign.want_logprobs = task.spec.want_logprobs;
   assign.top_logprobs = task.spec.top_logprobs;
+  assign.cache_salt = cache_salt(task.spec.account, node->id);
 
   ++node->busy;
   ++choice.started;
@@ -227,8 +242,8 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
   Attempt& attempt = *at->attempt;
   const Stopwatch stopwatch(*this, task.id);
   const Digest& weights = task.spec.model->manifest.weights;
-  if (auto status = attempt.finish(message.commitment, context_.options.arithmetic_version, weights,
-                                   choice.request_digest);
+  if (auto status =
+          attempt.finish(message, context_.options.arithmetic_version, weights, choice.request_digest);
       !status)
     return breach(*at, status.error(), false);
   free_slot(link);

@@ -59,7 +59,7 @@ Result<Credits> worst_case(const ledger::SessionSpec& session, ledger::Price pri
 
 class TaskTable {
  public:
-  explicit TaskTable(TaskContext context) : context_(context), alive_(std::make_shared<bool>(true)) {}
+  explicit TaskTable(TaskContext context);
   ~TaskTable() { *alive_ = false; }
 
   // Reserves the worst case and starts. unavailable: no miner (or too few) could do it; overloaded: the queue
@@ -120,6 +120,7 @@ class TaskTable {
   std::optional<Found> find(protocol::LinkId link, const AttemptId& attempt);
 
   // Answering (task_table.cc).
+  Bytes32 cache_salt(const AccountId& account, const NodeId& miner) const;
   bool start_attempt(Task& task, Choice& choice);
   void wait_for_miner(const Task& task, Choice& choice, bool first);
   void deliver(Task& task, Choice& choice);
@@ -168,6 +169,7 @@ class TaskTable {
   std::unordered_map<AttemptId, protocol::LinkId> cancelled_;  // attempts whose miner has yet to let go
   std::deque<Place> waiting_;                                  // choices that want a miner
   std::deque<Place> unchecked_;                                // choices that want a validator
+  Bytes32 salt_key_{};           // new at every start: a cache is not worth a file
   std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first
 };
 

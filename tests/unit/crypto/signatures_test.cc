@@ -1,6 +1,7 @@
 // Claims: hashes and signatures equal the published vectors, and a key survives its file.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -19,6 +20,13 @@ TEST(Sha256, EqualsThePublishedVectorAndItself) {
   pieces.update(bytes_of("a"));
   pieces.update(bytes_of("bc"));
   EXPECT_EQ(pieces.finish(), sha256(bytes_of("abc")));
+}
+
+TEST(Hmac, EqualsTheFirstVectorOfRfc4231) {
+  Bytes32 key{};  // zeros behind a key change nothing
+  std::fill_n(key.begin(), 20, std::uint8_t{0x0b});
+  EXPECT_EQ(to_hex(hmac_sha256(key, bytes_of("Hi There"))),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 }
 
 TEST(Ed25519, EqualsTheFirstVectorOfRfc8032) {

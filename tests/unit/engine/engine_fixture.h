@@ -18,6 +18,7 @@ namespace cortensor::engine {
 
 // A whole answer, or why there is none.
 struct Answer {
+  std::size_t cached_tokens = 0;
   std::vector<Step> steps;
   std::vector<std::optional<Logprobs>> logprobs;
   std::vector<float> embedding;
@@ -33,6 +34,10 @@ class Pending {
   Pending(Engine& engine, Submission submission, std::shared_future<void> gate = {})
       : state_(std::make_shared<State>()) {
     Callbacks callbacks;
+    callbacks.on_start = [state = state_](std::size_t cached_tokens) {
+      EXPECT_TRUE(state->answer.steps.empty());
+      state->answer.cached_tokens = cached_tokens;
+    };
     callbacks.on_step = [state = state_, gate](std::size_t position, const Step& step,
                                                const Logprobs* logprobs) {
       EXPECT_EQ(position, state->answer.steps.size());

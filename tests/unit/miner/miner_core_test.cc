@@ -106,6 +106,24 @@ TEST_F(MinerCoreTest, SendsAnEmbeddingBesideItsStep) {
   EXPECT_EQ(link.all<protocol::Submission>().at(0).commitment.count, 1u);
 }
 
+TEST_F(MinerCoreTest, HandsOnTheSaltAndTellsWhatWasCached) {
+  protocol::Assign message = assign("a");
+  message.cache_salt = crypto::sha256(bytes_of("salt"));
+  attachment.on_message(message);
+  attachment.on_message(assign("b"));
+  ASSERT_EQ(engine.running.size(), 2u);
+  EXPECT_EQ(engine.running.at(1).submission.cache_salt, message.cache_salt);
+  EXPECT_FALSE(engine.running.at(2).submission.cache_salt);
+  engine.running.at(1).callbacks.on_start(64);
+  engine.running.at(1).callbacks.on_finish(FinishReason::length, Digest{});
+  engine.running.at(2).callbacks.on_finish(FinishReason::length, Digest{});
+  executor.run();
+  const auto submissions = link.all<protocol::Submission>();
+  ASSERT_EQ(submissions.size(), 2u);
+  EXPECT_EQ(submissions[0].cached_tokens, 64u);
+  EXPECT_EQ(submissions[1].cached_tokens, 0u);
+}
+
 TEST_F(MinerCoreTest, SplitsMoreStepsThanOneMessageHolds) {
   attachment.on_message(assign("a"));
   const std::size_t count = protocol::kMaxStepsPerMessage + 5;

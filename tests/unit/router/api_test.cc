@@ -145,6 +145,7 @@ class ApiTest : public ::testing::Test {
 
 TEST_F(ApiTest, AChatAnswerIsWhole) {
   attach_all();
+  miner_->cached = 3;
   const Answer answer = post("/v1/chat/completions", chat());
   ASSERT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(answer.body["object"], "chat.completion");
@@ -157,6 +158,7 @@ TEST_F(ApiTest, AChatAnswerIsWhole) {
   EXPECT_EQ(choice["finish_reason"], "stop");
   EXPECT_TRUE(choice["logprobs"].is_null());
   EXPECT_EQ(answer.body["usage"]["completion_tokens"], 13);
+  EXPECT_EQ(answer.body["usage"]["prompt_tokens_details"]["cached_tokens"], 3);
   const json& proof = answer.body["cortensor"];
   EXPECT_EQ(proof["verdict"], "UNCHECKED");
   EXPECT_EQ(proof["seed"], 1);

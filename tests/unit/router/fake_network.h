@@ -81,7 +81,7 @@ class FakeNode {
     send_steps(assign, 0, at);
     say(protocol::AttemptFailed{assign.attempt, ErrorKind::conflict, "a given token is another"});
   }
-  void submit(const protocol::Assign& assign) { say(protocol::Submission{commitment(assign)}); }
+  void submit(const protocol::Assign& assign) { say(protocol::Submission{commitment(assign), cached}); }
   void run(const protocol::Assign& assign) {
     send_steps(assign, 0, SIZE_MAX);
     submit(assign);
@@ -94,6 +94,7 @@ class FakeNode {
     say(protocol::CheckResult{check.commitment.attempt, verdict(check)});
   }
 
+  std::uint32_t cached = 0;  // what its submissions say
   crypto::PrivateKey key;
   NodeId id;
   protocol::Role role;

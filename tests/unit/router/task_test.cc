@@ -35,6 +35,36 @@ TEST_F(TaskTest, AnswersAndPaysTheMinerAndTheRouter) {
   EXPECT_EQ(core->tasks(), 0u);
 }
 
+TEST_F(TaskTest, AccountsAndMinersHaveCacheSaltsOfTheirOwn) {
+  FakeNode& one = add_miner(8, 200);
+  const auto session = open();
+  submit(session), submit(open());
+  account = *ledger->create_account("bob", executor.wall_now());
+  EXPECT_TRUE(ledger->deposit(account, Credits{kMoney}, "second", executor.wall_now()));
+  submit(open());
+  const auto alices = one.heard<protocol::Assign>();
+  ASSERT_EQ(alices.size(), 3u);
+  ASSERT_TRUE(alices[0].cache_salt);
+  EXPECT_EQ(alices[0].cache_salt, alices[1].cache_salt);
+  EXPECT_NE(alices[0].cache_salt, alices[2].cache_salt);
+  FakeNode& other = add_miner(8, 400);
+  submit(open());
+  ASSERT_EQ(other.heard<protocol::Assign>().size(), 1u);
+  EXPECT_NE(other.heard<protocol::Assign>()[0].cache_salt, alices[2].cache_salt);
+}
+
+TEST_F(TaskTest, WhatAMinerHadInItsCacheIsToldAndChangesNoBill) {
+  FakeNode& miner = add_miner();
+  for (const auto& [said, told] : {std::pair(2u, 2u), {1000u, 3u}}) {  // of a prompt of three
+    miner.cached = said;
+    const Run run = submit(open());
+    miner.run(miner.heard<protocol::Assign>().back());
+    ASSERT_TRUE(run.heard->result);
+    EXPECT_EQ(run.heard->result->choices.at(0).cached_tokens, told);
+    EXPECT_EQ(run.heard->result->cost.micro, 110);
+  }
+}
+
 TEST_F(TaskTest, AMinerThatVanishesIsReplacedWithoutATrace) {
   FakeNode& first = add_miner(4, 200);
   FakeNode& second = add_miner(4, 100);

@@ -161,6 +161,8 @@ TEST(Codec, NamesTheNodeFieldBeyondItsLimit) {
             "submission.commitment.attempt: expected 1 to 128 bytes, found 0");
   EXPECT_EQ(error_of_node<Submission>([](Submission& m) { m.commitment.count = kMaxAnswerTokens + 1; }),
             "submission.commitment.count: expected 0 to 131072, found 131073");
+  EXPECT_EQ(error_of_node<Submission>([](Submission& m) { m.cached_tokens = kMaxPromptTokens + 1; }),
+            "submission.cached_tokens: expected 0 to 262144, found 262145");
   EXPECT_EQ(error_of_node<CheckResult>([](CheckResult& m) { m.verdict.reason.assign(501, 'r'); }),
             "check_result.verdict.reason: expected 0 to 500 bytes, found 501");
   EXPECT_EQ(

@@ -22,7 +22,7 @@ class RandomMessages {
       case 1:
         return steps();
       case 2:
-        return protocol::Submission{commitment()};
+        return protocol::Submission{commitment(), below(protocol::kMaxPromptTokens + 1)};
       case 3:
         return protocol::AttemptFailed{attempt(), error_kind(), text(0, protocol::kMaxReasonBytes)};
       case 4:
@@ -39,8 +39,13 @@ class RandomMessages {
       case 1:
         return protocol::Refusal{error_kind(), text(0, protocol::kMaxReasonBytes)};
       case 2:
-        return protocol::Assign{attempt(),       fixed<32>(),   request(),
-                                tokens(0, 2000), below(2) == 1, below(kMaxTopLogprobs + 1)};
+        return protocol::Assign{attempt(),
+                                fixed<32>(),
+                                request(),
+                                tokens(0, 2000),
+                                below(2) == 1,
+                                below(kMaxTopLogprobs + 1),
+                                below(2) == 1 ? std::optional(fixed<32>()) : std::nullopt};
       case 3:
         return protocol::Cancel{attempt()};
       default:
