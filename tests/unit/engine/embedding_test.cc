@@ -112,6 +112,24 @@ TEST(Embedding, IsReplayedAndNothingElsePasses) {
             ReplayFinding::digest_differs);
 }
 
+TEST(Embedding, NeedsEveryPositionAndSharesWhatItComputed) {
+  const auto engine = model_file().engine({"", 2, 2, 0, 64});
+  const std::vector<TokenId> prompt = prompt_of(150, 3);
+  const auto run = [&](const GenerationRequest& request) {
+    Submission submission{request, {}};
+    submission.cache_salt = Bytes32{1};
+    return Pending(*engine, std::move(submission)).wait();
+  };
+  const auto cached = [&] { return engine->load_now().cached_rows; };
+  expect_embedding(reference_embedding(embedding_request(prompt, kDim)),
+                   run(embedding_request(prompt, kDim)));
+  EXPECT_EQ(run(request_of(prompt, 5)).steps, generate(*engine, request_of(prompt, 5)).steps);
+  const auto shared = cached();
+  EXPECT_GT(shared, 0u);
+  expect_embedding(reference_embedding(embedding_request(prompt, 7)), run(embedding_request(prompt, 7)));
+  EXPECT_EQ(cached(), shared);
+}
+
 TEST(Embedding, StartsAgainWhereAnotherNodeLeftOff) {
   const auto engine = model_file().engine({});
   const GenerationRequest request = embedding_request(prompt_of(20, 3), kDim);
