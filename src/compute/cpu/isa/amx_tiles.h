@@ -32,19 +32,22 @@ inline void configure_tiles(size_t depth) {
 constexpr size_t kPanelTiles = 16, kPanelTokens = kPanelTiles * kTile, kPanelGroups = 4;
 using Totals = float[kPanelGroups][kPanelTokens][kTile];  // [group][token][row]
 
-// Bytes that come next, asked for in equal parts while others are worked on, to be in the second-level cache.
+// Bytes that come next, asked for in `parts` parts while others are worked on, to be in the second-level
+// cache.
 class Ahead {
  public:
   Ahead() = default;
-  Ahead(const uint8_t* p, size_t bytes, size_t parts) : line_(p), p_(p), bytes_(bytes), parts_(parts) {}
+  Ahead(const uint8_t* p, size_t bytes, size_t parts)
+      : line_(p), end_(p + bytes), step_((bytes + parts * kLine - 1) / (parts * kLine) * kLine) {}
   void ask() {
-    const uint8_t* const end = p_ + bytes_ * ++part_ / parts_;
-    for (; line_ < end; line_ += 64) _mm_prefetch(reinterpret_cast<const char*>(line_), _MM_HINT_T1);
+    for (size_t i = 0; i < step_ && line_ < end_; i += kLine, line_ += kLine)
+      _mm_prefetch(reinterpret_cast<const char*>(line_), _MM_HINT_T1);
   }
 
  private:
-  const uint8_t *line_ = nullptr, *p_ = nullptr;
-  size_t bytes_ = 0, part_ = 0, parts_ = 1;
+  static constexpr size_t kLine = 64;
+  const uint8_t *line_ = nullptr, *end_ = nullptr;
+  size_t step_ = 0;
 };
 
 // Calls panel(group, groups, begin, end) for panels of groups of rows and of tokens that cover the product.
