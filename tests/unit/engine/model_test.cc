@@ -126,7 +126,8 @@ TEST(Model, RefusesHeadsThatDoNotDivide) {
 
 TEST(Model, RefusesMissingAndMisshapenTensors) {
   const Draft sound;
-  for (const auto& [name, dims] : sound.tensors) {
+  for (const auto& tensor : sound.tensors) {
+    const std::string& name = tensor.first;
     EXPECT_THAT(outcome([&](Draft& d) { d.tensors.erase(name); }), HasSubstr(name));
     if (name == "token_embd.weight") continue;  // its rows are the vocabulary
     EXPECT_THAT(outcome([&](Draft& d) { d.tensors[name].back() += 32; }), HasSubstr(name));
