@@ -38,20 +38,20 @@ Judgement judgement_of(const Result<engine::ReplayResult>& result) {
 
 }  // namespace
 
-std::optional<engine::SequenceHandle> judge(engine::Engine& engine, const protocol::Check& check,
-                                            std::function<void(Judgement)> on_result) {
+Result<std::optional<engine::SequenceHandle>> judge(engine::Engine& engine, const protocol::Check& check,
+                                                    std::function<void(Judgement)> on_result) {
+  const std::optional<engine::SequenceHandle> at_once;
   if (const Status status = comparable(engine, check); !status) {
     on_result({Outcome::inconclusive, 0, status.error().message});
-    return std::nullopt;
+    return at_once;
   }
   const auto handle = engine.submit_replay(
       check.request, check.steps, check.commitment.finish,
       [on_result](Result<engine::ReplayResult> result) { on_result(judgement_of(result)); });
-  if (!handle) {
-    on_result({Outcome::inconclusive, 0, handle.error().message});
-    return std::nullopt;
-  }
-  return *handle;
+  if (handle) return std::optional(*handle);
+  if (handle.error().kind == ErrorKind::overloaded) return handle.error();
+  on_result({Outcome::inconclusive, 0, handle.error().message});
+  return at_once;
 }
 
 }  // namespace cortensor::verify

@@ -17,9 +17,9 @@ struct Judgement {
 
 // Replays the transcript with the engine and compares every position. `on_result` is called exactly once,
 // from the engine's thread or at once. A check that can't be made (another model, steps that are not those
-// committed to, an overloaded engine) is inconclusive. The handle cancels; it is none when the result was
-// given at once.
-std::optional<engine::SequenceHandle> judge(engine::Engine& engine, const protocol::Check& check,
-                                            std::function<void(Judgement)> on_result);
+// committed to, more than the engine's memory) is inconclusive. The handle cancels; it is none when the
+// result was given at once. overloaded: the engine has no room now; on_result is not called.
+Result<std::optional<engine::SequenceHandle>> judge(engine::Engine& engine, const protocol::Check& check,
+                                                    std::function<void(Judgement)> on_result);
 
 }  // namespace cortensor::verify

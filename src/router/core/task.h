@@ -113,7 +113,8 @@ struct Choice {
   std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
   std::vector<Dispute> disputes;   // of which the answer's end decides
-  std::size_t started = 0;         // attempts so far
+  std::size_t started = 0;         // attempts so far that found room
+  std::size_t busy = 0;            // refusals for want of room, one after the other
   Clock::time_point waiting_since;
   Clock::time_point not_before;  // after a miner was too busy
 

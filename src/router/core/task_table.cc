@@ -12,8 +12,9 @@
 namespace cortensor::router {
 namespace {
 
-// Before a miner that was too busy is asked again, per attempt so far.
+// Before a miner that had no room is asked again, per refusal so far, of which so many count.
 constexpr std::chrono::milliseconds kBusyPause{100};
+constexpr std::size_t kMostBusyPauses = 10;
 
 Error irreproducible() {
   return fail(ErrorKind::unavailable,
@@ -24,6 +25,9 @@ Error irreproducible() {
 Error incomplete(const Choice& choice, const Error& why) {
   if (why.kind == ErrorKind::unsupported && !choice.request.grammar.empty())
     return fail(ErrorKind::unsupported, "the grammar leaves the model no way to go on; nothing was charged");
+  if (why.kind == ErrorKind::invalid_input)
+    return fail(ErrorKind::invalid_input,
+                "prompt and answer are longer than any miner here has memory for; nothing was charged");
   return fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged");
 }
 
@@ -130,7 +134,7 @@ void TaskTable::cancel(const TaskId& id) {
 void TaskTable::wait_for_miner(const Task& task, Choice& choice, bool first) {
   const Place place{task.id, choice.index};
   if (std::find(waiting_.begin(), waiting_.end(), place) != waiting_.end()) return;
-  choice.waiting_since = context_.executor.now();
+  if (choice.busy == 0) choice.waiting_since = context_.executor.now();
   first ? waiting_.push_front(place) : waiting_.push_back(place);
 }
 
@@ -278,10 +282,14 @@ void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::Attempt
   if (!at) return;
   if (message.kind == ErrorKind::conflict && at->attempt->catching_up()) return object(*at);
   if (message.kind == ErrorKind::overloaded) {
-    at->choice->not_before = context_.executor.now() + kBusyPause * static_cast<int>(at->choice->started);
+    Choice& choice = *at->choice;
+    --choice.started;
+    choice.busy = std::min(choice.busy + 1, kMostBusyPauses);
+    choice.not_before = context_.executor.now() + kBusyPause * static_cast<int>(choice.busy);
   } else {
     at->choice->failed.insert(at->attempt->miner());
-    doubt(*at->task, at->attempt->miner());
+    // A request that is too large for a miner says nothing about its speed.
+    if (message.kind != ErrorKind::invalid_input) doubt(*at->task, at->attempt->miner());
   }
   lose_attempt(*at, Error{message.kind, "the miner failed"}, false);
 }
@@ -384,6 +392,7 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
                                 {"miner", at.attempt->miner().value},
                                 {"delivered", choice.delivered.size()},
                                 {"reason", why.message}});
+  if (why.kind != ErrorKind::overloaded) choice.busy = 0;
   drop_attempt(choice, *at.attempt, tell);
   const bool has_lead =
       choice.lead() != nullptr || promote(task, choice) || take_back_for_another(task, choice);

@@ -1,6 +1,7 @@
 #include "validator/core/validator_core.h"
 
 #include <algorithm>
+#include <set>
 
 #include "protocol/canonical.h"
 #include "verify/judge.h"
@@ -27,6 +28,7 @@ void ValidatorCore::on_detached() {
   for (const auto& [attempt, running] : running_)
     if (running.replay) running.engine->cancel(*running.replay);
   running_.clear();
+  waiting_.clear();
 }
 
 void ValidatorCore::check(const protocol::Check& check) {
@@ -43,23 +45,61 @@ void ValidatorCore::check(const protocol::Check& check) {
     return report(attempt, std::move(verdict));
   }
 
+  running_[attempt] = {*engine, std::nullopt, ++checks_};
+  waiting_.push_back(check);
+  start_waiting();
+}
+
+void ValidatorCore::start_waiting() {
+  std::set<const engine::Engine*> full;
+  std::erase_if(waiting_, [&](const protocol::Check& check) {
+    Running& running = running_.at(check.commitment.attempt);
+    if (full.contains(running.engine)) return false;  // no overtaking
+    const bool started = start(check, running);
+    if (!started) full.insert(running.engine);
+    return started;
+  });
+}
+
+bool ValidatorCore::start(const protocol::Check& check, Running& running) {
+  std::size_t& busy = replaying_[running.engine];
   // The engine may answer after this core is gone: its thread only posts, and what it posts looks first.
-  const std::uint64_t number = ++checks_;
-  running_[attempt] = {*engine, std::nullopt, number};
-  auto on_result = [this, executor = &executor_, alive = alive_, attempt, number,
-                    verdict](verify::Judgement judgement) {
-    executor->post([this, alive, attempt, number, verdict, judgement = std::move(judgement)]() mutable {
+  const auto on_result = [this, executor = &executor_, alive = alive_, attempt = check.commitment.attempt,
+                          number = running.check, &busy,
+                          commitment =
+                              protocol::commitment_digest(check.commitment)](verify::Judgement found) {
+    executor->post([=, this, &busy, found = std::move(found)]() mutable {
       if (!*alive) return;
-      const auto at = running_.find(attempt);
-      if (at == running_.end() || at->second.check != number) return;  // cancelled or detached meanwhile
-      running_.erase(at);
-      verdict.outcome = judgement.outcome;
-      verdict.first_wrong = judgement.first_wrong;
-      verdict.reason = std::move(judgement.reason);
-      report(attempt, std::move(verdict));
+      --busy;
+      finish(attempt, number, commitment, std::move(found));
+      start_waiting();
     });
   };
-  running_[attempt].replay = verify::judge(**engine, check, std::move(on_result));
+  ++busy;
+  auto replay = verify::judge(*running.engine, check, on_result);
+  if (replay) {
+    running.replay = *replay;
+  } else if (busy > 1) {
+    --busy;
+    return false;
+  } else {  // nothing will end that it could wait for
+    on_result({protocol::Outcome::inconclusive, 0, replay.error().message});
+  }
+  return true;
+}
+
+void ValidatorCore::finish(const AttemptId& attempt, std::uint64_t number, const Digest& commitment,
+                           verify::Judgement found) {
+  const auto at = running_.find(attempt);
+  if (at == running_.end() || at->second.check != number) return;  // cancelled or detached meanwhile
+  running_.erase(at);
+  protocol::Verdict verdict;
+  verdict.commitment = commitment;
+  verdict.method = protocol::Method::replay;
+  verdict.outcome = found.outcome;
+  verdict.first_wrong = found.first_wrong;
+  verdict.reason = std::move(found.reason);
+  report(attempt, std::move(verdict));
 }
 
 void ValidatorCore::cancel(const AttemptId& attempt) {
@@ -67,6 +107,7 @@ void ValidatorCore::cancel(const AttemptId& attempt) {
   if (at == running_.end()) return;
   if (at->second.replay) at->second.engine->cancel(*at->second.replay);
   running_.erase(at);
+  std::erase_if(waiting_, [&](const protocol::Check& one) { return one.commitment.attempt == attempt; });
 }
 
 void ValidatorCore::report(const AttemptId& attempt, protocol::Verdict verdict) {

@@ -2,6 +2,8 @@
 // executor.
 #pragma once
 
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -11,6 +13,7 @@
 #include "crypto/ed25519.h"
 #include "engine/engine.h"
 #include "protocol/attachment.h"
+#include "verify/judge.h"
 
 namespace cortensor::validator {
 
@@ -29,11 +32,16 @@ class ValidatorCore final : public protocol::NodeWork {
  private:
   struct Running {
     engine::Engine* engine = nullptr;
-    std::optional<engine::SequenceHandle> replay;
+    std::optional<engine::SequenceHandle> replay;  // none: waits for the engine
     std::uint64_t check = 0;
   };
 
   void check(const protocol::Check& check);
+  void start_waiting();
+  // False: the engine has no room for it before another replay has ended.
+  bool start(const protocol::Check& check, Running& running);
+  void finish(const AttemptId& attempt, std::uint64_t number, const Digest& commitment,
+              verify::Judgement found);
   void cancel(const AttemptId& attempt);
   void report(const AttemptId& attempt, protocol::Verdict verdict);
 
@@ -42,6 +50,8 @@ class ValidatorCore final : public protocol::NodeWork {
   std::vector<engine::Engine*> engines_;
   protocol::Attachment* attachment_ = nullptr;
   std::unordered_map<AttemptId, Running> running_;
+  std::deque<protocol::Check> waiting_;                     // of those, in the order of arrival
+  std::map<const engine::Engine*, std::size_t> replaying_;  // cancelled ones too, until the engine lets go
   std::uint64_t checks_ = 0;  // tells a check from a later one of the same attempt
   std::shared_ptr<bool> alive_;
 };

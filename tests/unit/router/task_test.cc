@@ -416,6 +416,38 @@ TEST_F(TaskTest, AMinerThatIsTooBusyIsAskedAgainLater) {
   EXPECT_TRUE(run.heard->result);
 }
 
+TEST_F(TaskTest, ForRoomARequestWaitsAsLongAsForAMiner) {
+  FakeNode& miner = add_miner();
+  const Run run = submit(open());
+  for (std::size_t i = 0; i < 2 * options_.max_attempts; ++i) {
+    ASSERT_EQ(miner.heard<protocol::Assign>().size(), i + 1);
+    miner.say(protocol::AttemptFailed{miner.heard<protocol::Assign>().at(i).attempt, ErrorKind::overloaded,
+                                      "full"});
+    executor.advance(std::chrono::seconds(2));
+  }
+  EXPECT_FALSE(run.heard->error);
+  for (std::size_t i = 2 * options_.max_attempts; !run.heard->error && i < 200; ++i) {
+    if (miner.heard<protocol::Assign>().size() > i)
+      miner.say(protocol::AttemptFailed{miner.heard<protocol::Assign>().at(i).attempt, ErrorKind::overloaded,
+                                        "full"});
+    executor.advance(std::chrono::seconds(2));
+  }
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::overloaded);
+}
+
+TEST_F(TaskTest, WhatIsTooLargeForAMinerDoesNotSpeakAgainstIt) {
+  FakeNode& small = add_miner();
+  const auto session = open();
+  const double speed = core->nodes().nodes().at(small.link).models.at(0).decode_tokens_per_second;
+  const Run run = submit(session);
+  small.say(protocol::AttemptFailed{small.heard<protocol::Assign>().at(0).attempt, ErrorKind::invalid_input,
+                                    "large"});
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::invalid_input);
+  EXPECT_EQ(core->nodes().nodes().at(small.link).models.at(0).decode_tokens_per_second, speed);
+}
+
 TEST_F(TaskTest, AMinerThatFailsIsNotAskedAgain) {
   FakeNode& miner = add_miner();
   const Run run = submit(open());

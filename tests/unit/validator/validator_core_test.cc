@@ -34,7 +34,7 @@ class ValidatorCoreTest : public testing::Test {
     attachment.on_message(protocol::Welcome{NodeId("router"), 60'000});
   }
 
-  protocol::Check check(const crypto::PrivateKey& by) {
+  protocol::Check check(const crypto::PrivateKey& by, const std::string& attempt = "a") {
     protocol::Check message;
     message.model = engine.info().weights_digest;
     message.request.prompt = {1, 2};
@@ -44,7 +44,7 @@ class ValidatorCoreTest : public testing::Test {
     commitment.arithmetic_version = arith::kArithmeticVersion;
     commitment.model = message.model;
     commitment.request = protocol::request_digest(message.model, message.request);
-    commitment.attempt = AttemptId("a");
+    commitment.attempt = AttemptId(attempt);
     commitment.count = 2;
     commitment.root = engine::transcript_root(message.steps);
     commitment.miner = by.node_id();
@@ -113,6 +113,45 @@ TEST_F(ValidatorCoreTest, IsInconclusiveAboutWhatItCannotCompare) {
   EXPECT_THAT(reason_for(check(key)), testing::HasSubstr("my own work"));
   engine.refusal = fail(ErrorKind::overloaded, "no free sequence");
   EXPECT_THAT(reason_for(check(miner)), testing::HasSubstr("no free sequence"));
+}
+
+TEST_F(ValidatorCoreTest, WaitsForRoomInTheEngine) {
+  const auto first = check(miner), second = check(miner, "b"), third = check(miner, "c");
+  attachment.on_message(first);
+  engine.refusal = fail(ErrorKind::overloaded, "no room");
+  attachment.on_message(second);
+  attachment.on_message(third);
+  executor.run();
+  EXPECT_TRUE(link.results.empty());
+  EXPECT_EQ(core.busy_slots(), 3u);
+  attachment.on_message(protocol::Cancel{second.commitment.attempt});
+  engine.refusal.reset();
+  const auto running = engine.replays.begin()->second;
+  engine.replays.clear();
+  running(engine::ReplayResult{});
+  executor.run();
+  EXPECT_EQ(link.results.size(), 1u);
+  ASSERT_EQ(engine.replays.size(), 1u);
+  engine.replays.begin()->second(engine::ReplayResult{});
+  executor.run();
+  ASSERT_EQ(link.results.size(), 2u);
+  EXPECT_EQ(link.results[1].attempt, third.commitment.attempt);
+  EXPECT_EQ(core.busy_slots(), 0u);
+}
+
+TEST_F(ValidatorCoreTest, ACancelledReplayHoldsItsRoomUntilTheEngineLetsGo) {
+  const auto first = check(miner), second = check(miner, "b");
+  attachment.on_message(first);
+  attachment.on_message(protocol::Cancel{first.commitment.attempt});
+  engine.refusal = fail(ErrorKind::overloaded, "no room");
+  attachment.on_message(second);
+  executor.run();
+  EXPECT_TRUE(link.results.empty());
+  engine.refusal.reset();
+  engine.replays.begin()->second(fail(ErrorKind::cancelled, "cancelled"));
+  executor.run();
+  EXPECT_TRUE(link.results.empty());
+  EXPECT_EQ(engine.replays.size(), 2u);
 }
 
 TEST_F(ValidatorCoreTest, ALostConnectionEndsItsChecks) {
