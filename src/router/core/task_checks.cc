@@ -27,6 +27,7 @@ void TaskTable::conclude(Task& task, Choice& choice) {
                      fail(ErrorKind::unavailable, "the miners disagree on the answer; nothing was charged"));
   choice.phase = Choice::Phase::checking;
   choice.finish = lead->commitment()->finish;
+  for (const auto& other : task.choices) other->waiting_since = context_.executor.now();  // the task moves on
   if (task.listener) {
     // Text held back for an end that did not come.
     if (lead->false_end())

@@ -1,6 +1,7 @@
 #include "router/core/task_table.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -135,7 +136,16 @@ void TaskTable::wait_for_miner(const Task& task, Choice& choice, bool first) {
   const Place place{task.id, choice.index};
   if (std::find(waiting_.begin(), waiting_.end(), place) != waiting_.end()) return;
   if (choice.busy == 0) choice.waiting_since = context_.executor.now();
-  first ? waiting_.push_front(place) : waiting_.push_back(place);
+  waiting_.insert(first ? waiting_.begin() : turn_of(task.id), place);
+}
+
+// Tasks take turns: a task's second choice comes after the first ones of all, and so on.
+std::deque<TaskTable::Place>::const_iterator TaskTable::turn_of(const TaskId& task) const {
+  const auto own =
+      std::count_if(waiting_.begin(), waiting_.end(), [&](const Place& place) { return place.task == task; });
+  std::map<TaskId, std::ptrdiff_t> seen;
+  return std::find_if(waiting_.begin(), waiting_.end(),
+                      [&](const Place& place) { return seen[place.task]++ > own; });
 }
 
 void TaskTable::pump() {

@@ -123,6 +123,7 @@ class TaskTable {
   Bytes32 cache_salt(const AccountId& account, const NodeId& miner) const;
   bool start_attempt(Task& task, Choice& choice);
   void wait_for_miner(const Task& task, Choice& choice, bool first);
+  std::deque<Place>::const_iterator turn_of(const TaskId& task) const;
   void deliver(Task& task, Choice& choice);
   void drop_attempt(Choice& choice, const Attempt& attempt, bool tell);
   void lose_attempt(const Found& at, const Error& why, bool tell);

@@ -479,6 +479,39 @@ TEST_F(TaskTest, AfterARestartOpenSessionsGoOnAndExpiredOnesAreReleased) {
   EXPECT_TRUE(run.heard->result);
 }
 
+TEST_F(TaskTest, TasksTakeTurns) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  const Run many = submit(session, {request(0), request(1), request(2)});
+  const Run one = submit(session, {request(7)});
+  const Run two = submit(session, {request(8), request(9)});
+  std::vector<std::uint64_t> seeds;
+  for (std::size_t i = 0; i < 6; ++i) {
+    ASSERT_EQ(miner.heard<protocol::Assign>().size(), i + 1);
+    const auto assign = miner.heard<protocol::Assign>()[i];
+    seeds.push_back(assign.request.sampling.seed);
+    miner.run(assign);
+  }
+  EXPECT_EQ(seeds, (std::vector<std::uint64_t>{0, 1, 7, 8, 2, 9}));
+}
+
+// The last one waits for 200 seconds, alone it might for 60.
+TEST_F(TaskTest, ATaskOfManyChoicesMayTakeItsTime) {
+  FakeNode& miner = add_miner(1);
+  const Run many = submit(open(), {request(0), request(1), request(2), request(3), request(4), request(5)});
+  for (std::size_t i = 0; i < 6; ++i) {
+    ASSERT_EQ(miner.heard<protocol::Assign>().size(), i + 1);
+    const auto assign = miner.heard<protocol::Assign>()[i];
+    for (std::size_t step = 0; step < 4; ++step) {
+      miner.send_steps(assign, step, step + 1);
+      executor.advance(std::chrono::seconds(10));
+    }
+    miner.send_steps(assign, 4, SIZE_MAX);
+    miner.submit(assign);
+  }
+  EXPECT_FALSE(many.heard->error);
+}
+
 class SmallQueueTest : public World {
  protected:
   SmallQueueTest()
