@@ -1,4 +1,5 @@
 """Killed miners, killed routers, wrong keys and hostile input: clear errors, nothing lost, nobody else disturbed."""
+import concurrent.futures
 import http.client
 import json
 import os
@@ -75,6 +76,30 @@ class RouterLoss(unittest.TestCase):
             closed = network.post(f"/v1/sessions/{session}/close", {})
             self.assertEqual(closed["hold_microcredits"], 0)
             self.assertEqual(network.balance(), 50_000_000 - closed["spent_microcredits"])
+            network.audit()
+
+
+class Memory(unittest.TestCase):
+    def test_full_caches_cost_time_and_nothing_else(self):
+        """Room for one of the answers at a time in the miner, and in the validator."""
+        with Network() as network:
+            network.add("validator", "validator", options=["--kv-memory", "2"])
+            miner = network.add("miner", options=["--kv-memory", "2"])
+            session = network.open_session("full")
+
+            def verdict(seed):
+                prompt = [(31 * i + 7 * seed) % 4000 for i in range(300)]
+                events = network.stream({"model": MODEL_ID, "prompt": prompt, "session": session, "max_tokens": 100, "seed": seed},
+                                        path="/v1/completions")
+                return proof_of(events)["verdict"]
+
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                self.assertEqual(list(pool.map(verdict, range(6))), ["VALID"] * 6)
+            models = lambda: next(row["models"] for row in network.get("/v1/nodes")["data"] if row["id"] == miner.id)
+            before = models()
+            status, _, answer = network.request("POST", "/v1/completions", {"model": MODEL_ID, "prompt": [1] * 600, "session": session})
+            self.assertEqual(status, 400, answer)
+            self.assertEqual(models(), before)
             network.audit()
 
 
