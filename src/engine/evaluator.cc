@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "arith/bits.h"
-#include "base/runtime/thread_pool.h"
+#include "base/runtime/machine.h"
 
 namespace cortensor::engine {
 namespace {

@@ -1,15 +1,12 @@
 // Engine::load(): from a path to a running engine.
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <utility>
 
-#include "base/runtime/thread_pool.h"
+#include "base/runtime/machine.h"
 #include "engine/gguf_file.h"
 #include "engine/local_engine.h"
 #include "engine/model.h"
@@ -22,20 +19,11 @@ std::string name_of(const Model& model, const std::string& path) {
   return model.config.name.empty() ? std::filesystem::path(path).stem().string() : model.config.name;
 }
 
-// What this process may use, were it alone.
-std::uint64_t machine_bytes() {
-  auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-               static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  std::uint64_t limit = 0;  // "max": none
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) bytes = std::min(bytes, limit);
-  return bytes;
-}
-
 // Of the cache. All of them may come to be in memory: it keeps what was computed until the room is needed.
 std::size_t page_count(const EngineOptions& options, std::size_t context_length, std::size_t page_bytes) {
   const std::size_t wanted = options.kv_tokens != 0 ? options.kv_tokens / kPagePositions
                                                     : options.max_sequences * pages_for(context_length);
-  const std::uint64_t most = (options.kv_bytes != 0 ? options.kv_bytes : machine_bytes() / 4) / page_bytes;
+  const std::uint64_t most = (options.kv_bytes != 0 ? options.kv_bytes : usable_memory() / 4) / page_bytes;
   return std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(1, most));
 }
 

@@ -8,6 +8,7 @@
 
 #include "arith/segment_quantiser.h"
 #include "arith/weight_quantiser.h"
+#include "base/runtime/machine.h"
 #include "base/runtime/thread_pool.h"
 #include "engine/gguf_writer.h"
 #include "engine/native_tensor.h"

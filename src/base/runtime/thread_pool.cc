@@ -1,13 +1,9 @@
 #include "base/runtime/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cfenv>
 #include <cstdint>
-#include <fstream>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -19,34 +15,6 @@ Range partition(std::size_t count, std::size_t grain, std::size_t index, std::si
   const std::size_t units = (count + grain - 1) / grain;
   const std::size_t begin = units * index / workers * grain, end = units * (index + 1) / workers * grain;
   return {std::min(begin, count), std::min(end, count)};
-}
-
-namespace {
-
-// Of the control group at `path` and those around it (cgroup v2): whole processors within the least quota.
-std::size_t processors_paid_for(std::string path) {
-  std::size_t least = SIZE_MAX;
-  for (;; path.erase(path.rfind('/'))) {
-    std::ifstream file("/sys/fs/cgroup" + path +
-                       "/cpu.max");  // "QUOTA PERIOD" in microseconds, or "max PERIOD"
-    std::size_t quota = 0, period = 0;
-    if (file >> quota >> period && period > 0) least = std::min(least, quota / period);
-    if (path.find('/') == std::string::npos) return std::max<std::size_t>(1, least);
-  }
-}
-
-}  // namespace
-
-std::size_t usable_processors() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  std::size_t processors = std::max(1u, std::thread::hardware_concurrency());
-  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0)
-    processors = static_cast<std::size_t>(std::max(1, CPU_COUNT(&allowed)));
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);)
-    if (line.starts_with("0::/")) processors = std::min(processors, processors_paid_for(line.substr(3)));
-  return processors;
 }
 
 bool floating_point_environment_is_exact() {

@@ -36,10 +36,6 @@ class ThreadPool {
   std::unique_ptr<State> state_;
 };
 
-// Processors that this process may keep busy: those of its affinity mask, and no more than the quotas of its
-// control groups pay for; at least 1.
-std::size_t usable_processors();
-
 // True when this thread keeps subnormals and rounds to nearest even, as the arithmetic demands.
 bool floating_point_environment_is_exact();
 

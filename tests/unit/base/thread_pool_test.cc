@@ -1,6 +1,7 @@
 // Claims: every worker runs exactly once per fork, run() joins them all, and partitions tile the range; no
 // more processors count than the process may use.
 #include "base/runtime/thread_pool.h"
+#include "base/runtime/machine.h"
 
 #include <gtest/gtest.h>
 #include <sched.h>

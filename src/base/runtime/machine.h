@@ -1,0 +1,17 @@
+// What this process may use of the machine: no more than its affinity mask and its control groups (cgroup v2)
+// allow.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cortensor {
+
+// Processors that it may keep busy: those of its affinity mask, and no more than the quotas pay for; at least
+// 1.
+std::size_t usable_processors();
+
+// Bytes of memory, were it alone.
+std::uint64_t usable_memory();
+
+}  // namespace cortensor
