@@ -140,7 +140,7 @@ std::size_t RequestParser::feed(std::string_view bytes) {
   std::size_t taken = 0;
   // Some clients end a body with an empty line that belongs to nothing.
   while (!state.started && bytes.substr(taken).starts_with("\r\n")) taken += 2;
-  if (taken == bytes.size() || bytes.substr(taken) == "\r") return taken;
+  if (taken == bytes.size() || (!state.started && bytes.substr(taken) == "\r")) return taken;
   state.started = true;
 
   try {

@@ -89,6 +89,15 @@ TEST(RequestParser, TakesAnEmptyChunkedBodyInAnyParts) {
   }
 }
 
+TEST(RequestParser, TakesABodyWhoseLastPartIsACarriageReturn) {
+  for (const std::size_t step : {1u, 7u, 100u}) {
+    RequestParser parser(1024, 2048);
+    EXPECT_EQ(feed(parser, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nab\r", step),
+              Stage::complete);
+    EXPECT_EQ(parser.take().body, "ab\r");
+  }
+}
+
 TEST(RequestParser, RefusesAmbiguousChunks) {
   const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (const char* bad : {"1\nx\r\n0\r\n\r\n", "1\r\nxy\r\n", "1\r\nx\n0\r\n\r\n", "+1\r\nx\r\n",
