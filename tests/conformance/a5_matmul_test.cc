@@ -71,7 +71,7 @@ TEST_P(A5, EveryKindOfSegmentAndTile) {
     for (std::size_t blocks = 1; blocks <= 35; ++blocks)
       for (std::size_t tokens = 1; tokens <= 9; ++tokens)
         expect_exact(*backend, type, 1 + random() % 40, 32 * blocks, tokens, kKinds[random() % 6], random);
-    for (const std::size_t tokens : {15u, 16u, 17u, 31u, 32u, 33u, 47u, 64u, 127u, 128u, 131u, 160u})
+    for (const std::size_t tokens : {15u, 16u, 17u, 31u, 32u, 33u, 47u, 64u, 127u, 128u, 131u, 160u, 275u})
       for (const std::size_t cols : {64u, 512u, 704u, 1024u, 1056u})
         expect_exact(*backend, type, 1 + random() % 70, cols, tokens, kKinds[random() % 6], random);
   }
@@ -82,7 +82,7 @@ TEST_P(A5, PanelsOfTokens) {
   Random random(11);
   const auto backend = this->backend(1);
   for (const WeightType type : kQuantised)
-    for (const std::size_t tokens : {15u, 16u, 17u, 63u, 64u, 67u, 68u, 131u})
+    for (const std::size_t tokens : {15u, 16u, 17u, 63u, 64u, 67u, 68u, 131u, 275u})
       for (const std::size_t cols : {32u, 64u, 512u, 544u, 768u, 1120u})
         if (cols % arith::file_block(type).elements == 0)
           expect_exact(*backend, type, 1 + random() % 40, cols, tokens, kKinds[random() % 6], random);

@@ -4,7 +4,6 @@
 #include <set>
 
 #include "protocol/canonical.h"
-#include "verify/judge.h"
 
 namespace cortensor::validator {
 
@@ -33,17 +32,14 @@ void ValidatorCore::on_detached() {
 
 void ValidatorCore::check(const protocol::Check& check) {
   const AttemptId attempt = check.commitment.attempt;
-  protocol::Verdict verdict;
-  verdict.commitment = protocol::commitment_digest(check.commitment);
-  verdict.method = protocol::Method::replay;
-
+  cancel(attempt);  // asked again, it counts as new
   const auto engine = std::find_if(engines_.begin(), engines_.end(), [&](const engine::Engine* candidate) {
     return candidate->info().weights_digest == check.model;
   });
-  if (engine == engines_.end() || check.commitment.miner == key_.node_id()) {
-    verdict.reason = engine == engines_.end() ? "this validator does not have the model" : "my own work";
-    return report(attempt, std::move(verdict));
-  }
+  if (engine == engines_.end() || check.commitment.miner == key_.node_id())
+    return report(attempt, protocol::commitment_digest(check.commitment),
+                  {protocol::Outcome::inconclusive, 0,
+                   engine == engines_.end() ? "this validator does not have the model" : "my own work"});
 
   running_[attempt] = {*engine, std::nullopt, ++checks_};
   waiting_.push_back(check);
@@ -93,13 +89,7 @@ void ValidatorCore::finish(const AttemptId& attempt, std::uint64_t number, const
   const auto at = running_.find(attempt);
   if (at == running_.end() || at->second.check != number) return;  // cancelled or detached meanwhile
   running_.erase(at);
-  protocol::Verdict verdict;
-  verdict.commitment = commitment;
-  verdict.method = protocol::Method::replay;
-  verdict.outcome = found.outcome;
-  verdict.first_wrong = found.first_wrong;
-  verdict.reason = std::move(found.reason);
-  report(attempt, std::move(verdict));
+  report(attempt, commitment, std::move(found));
 }
 
 void ValidatorCore::cancel(const AttemptId& attempt) {
@@ -110,7 +100,13 @@ void ValidatorCore::cancel(const AttemptId& attempt) {
   std::erase_if(waiting_, [&](const protocol::Check& one) { return one.commitment.attempt == attempt; });
 }
 
-void ValidatorCore::report(const AttemptId& attempt, protocol::Verdict verdict) {
+void ValidatorCore::report(const AttemptId& attempt, const Digest& commitment, verify::Judgement found) {
+  protocol::Verdict verdict;
+  verdict.commitment = commitment;
+  verdict.method = protocol::Method::replay;
+  verdict.outcome = found.outcome;
+  verdict.first_wrong = found.first_wrong;
+  verdict.reason = std::move(found.reason);
   verdict.reason.resize(std::min(verdict.reason.size(), protocol::kMaxReasonBytes));
   verdict.validator = key_.node_id();
   verdict.signature = key_.sign(protocol::signed_bytes(verdict));

@@ -43,7 +43,7 @@ class ValidatorCore final : public protocol::NodeWork {
   void finish(const AttemptId& attempt, std::uint64_t number, const Digest& commitment,
               verify::Judgement found);
   void cancel(const AttemptId& attempt);
-  void report(const AttemptId& attempt, protocol::Verdict verdict);
+  void report(const AttemptId& attempt, const Digest& commitment, verify::Judgement found);
 
   Executor& executor_;
   const crypto::PrivateKey& key_;

@@ -139,6 +139,21 @@ TEST_F(ValidatorCoreTest, WaitsForRoomInTheEngine) {
   EXPECT_EQ(core.busy_slots(), 0u);
 }
 
+TEST_F(ValidatorCoreTest, WhatIsAskedTwiceIsAnsweredOnce) {
+  attachment.on_message(check(miner));
+  engine.refusal = fail(ErrorKind::overloaded, "no room");
+  for (int i = 0; i < 3; ++i) attachment.on_message(check(miner, "b"));
+  engine.refusal.reset();
+  for (int i = 0; i < 3 && !engine.replays.empty(); ++i) {
+    const auto running = engine.replays.begin()->second;
+    engine.replays.clear();
+    running(engine::ReplayResult{});
+    executor.run();
+  }
+  EXPECT_EQ(link.results.size(), 2u);
+  EXPECT_EQ(core.busy_slots(), 0u);
+}
+
 TEST_F(ValidatorCoreTest, ACancelledReplayHoldsItsRoomUntilTheEngineLetsGo) {
   const auto first = check(miner), second = check(miner, "b");
   attachment.on_message(first);

@@ -94,8 +94,8 @@ inline TokenTile token_tile(const MatmulArgs& a, size_t first, size_t before, si
   return {held, x.q, x.scales};
 }
 
-// The segment at element `at` of B groups of rows with one or two tiles of tokens, from the panel's token
-// `first` on.
+// One segment of B groups of rows, from the panel's `group` on, with one or two tiles of tokens, from its
+// token `first` on.
 template <int B>
 inline void add_segment(const TokenTile* tiles, int count, const uint8_t* const* w, const F32* weight_scales,
                         size_t length, bool first_segment, Ahead* next, Totals& totals, size_t group,
