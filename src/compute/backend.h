@@ -49,6 +49,13 @@ struct Product {
   bool add = false;
 };
 
+// The matrices of a feed-forward part: gate and up [width, dim], down [dim, width].
+struct FeedForward {
+  const Matrix* gate = nullptr;
+  const Matrix* up = nullptr;
+  const Matrix* down = nullptr;
+};
+
 // Positions per page of the KV cache: the chunk of the attention rule (A12).
 inline constexpr std::size_t kPagePositions = 64;
 
@@ -98,9 +105,10 @@ class Backend {
   virtual void matmul(const float* x, std::size_t tokens, std::span<const Product> products,
                       Failed failed) = 0;
 
-  // A8.2. gate, up, out: [tokens, width]; out may be gate or up.
-  virtual void swiglu(const float* gate, const float* up, std::size_t tokens, std::size_t width,
-                      float* out) = 0;
+  // A13, step 4 from the norm on and step 5: out = RN(out + down(swiglu(gate(x), up(x)))). x, out:
+  // [tokens, dim]; out must not overlap x. Marks rows of x, and of what is gated, that are not finite.
+  virtual void feed_forward(const float* x, std::size_t tokens, const FeedForward& weights, float* out,
+                            Failed failed) = 0;
 
   // A10.3, in place. x: [tokens, heads * head_dim].
   virtual void rope(float* x, std::size_t heads, std::size_t head_dim, const RopeTable& table,

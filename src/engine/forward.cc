@@ -11,21 +11,17 @@ namespace cortensor::engine {
 
 Forward::Forward(const arith::LlamaWeights& weights, compute::Backend& backend, const ForwardLimits& limits)
     : backend_(backend),
-      shape_{weights.dim,
-             weights.heads,
-             weights.head_dim,
-             weights.ffn_dim,
-             weights.vocab_size,
-             weights.rms_epsilon,
-             {weights.kv_heads, weights.head_dim, arith::cache_type(weights)}},
+      shape_{weights.dim,         weights.heads,
+             weights.head_dim,    weights.vocab_size,
+             weights.rms_epsilon, {weights.kv_heads, weights.head_dim, arith::cache_type(weights)}},
       limits_(limits),
       rope_(weights.head_dim, static_cast<double>(weights.rope_base), weights.rope_factors,
             std::min(limits.context_length, limits.pages * kPagePositions)),
       output_norm_(weights.output_norm.begin(), weights.output_norm.end()),
       failed_(limits.max_rows),
       x_(limits.max_rows * shape_.dim),
-      normed_(limits.max_rows * shape_.dim),
-      work_(limits.max_rows * 2 * std::max(shape_.q_dim() + shape_.kv_dim(), shape_.ffn_dim)) {}
+      normed_(limits.max_rows * std::max(shape_.dim, shape_.q_dim())),
+      qkv_(limits.max_rows * (shape_.q_dim() + 2 * shape_.kv_dim())) {}
 
 std::size_t Forward::page_bytes(const arith::LlamaWeights& weights, const compute::Backend& backend) {
   return weights.layers.size() *
@@ -129,9 +125,8 @@ void Forward::attention(std::size_t l) {
   const Layer& layer = layers_[l];
   const compute::Failed failed(failed_.data(), rows_);
   const std::size_t offset = l * layer_page_bytes_;
-  float* const q = work_.data();
-  float* const attended = q + rows_ * shape_.q_dim();
-  float* const k = attended + rows_ * shape_.q_dim();
+  float* const q = qkv_.data();
+  float* const k = q + rows_ * shape_.q_dim();
   float* const v = k + rows_ * shape_.kv_dim();
   backend_.rmsnorm(x_.data(), rows_, layer.attn_norm, shape_.rms_epsilon, normed_.data());
 
@@ -141,6 +136,7 @@ void Forward::attention(std::size_t l) {
   backend_.rope(k, shape_.kv.kv_heads, shape_.head_dim, rope_, sequences_);
 
   backend_.store_kv(k, v, shape_.kv, offset, sequences_, failed);
+  float* const attended = normed_.data();  // what was there is in the products already
   backend_.attend(q, shape_.heads, shape_.kv, offset, sequences_, attended, failed);
 
   const compute::Product projection[] = {{layer.attn_output.get(), x_.data(), true}};
@@ -150,14 +146,9 @@ void Forward::attention(std::size_t l) {
 // x += down(swiglu(gate(norm(x)), up(norm(x))))
 void Forward::feed_forward(const Layer& layer) {
   const compute::Failed failed(failed_.data(), rows_);
-  float* const gate = work_.data();
-  float* const up = gate + rows_ * shape_.ffn_dim;
   backend_.rmsnorm(x_.data(), rows_, layer.ffn_norm, shape_.rms_epsilon, normed_.data());
-  const compute::Product gate_up[] = {{layer.ffn_gate.get(), gate}, {layer.ffn_up.get(), up}};
-  backend_.matmul(normed_.data(), rows_, gate_up, failed);
-  backend_.swiglu(gate, up, rows_, shape_.ffn_dim, gate);
-  const compute::Product projection[] = {{layer.ffn_down.get(), x_.data(), true}};
-  backend_.matmul(gate, rows_, projection, failed);
+  backend_.feed_forward(normed_.data(), rows_,
+                        {layer.ffn_gate.get(), layer.ffn_up.get(), layer.ffn_down.get()}, x_.data(), failed);
 }
 
 // The wanted final states, packed, up to each sequence's first bad row.

@@ -76,7 +76,7 @@ class Forward {
     MatrixPtr attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down;
   };
   struct Shape {
-    std::size_t dim, heads, head_dim, ffn_dim, vocab_size;
+    std::size_t dim, heads, head_dim, vocab_size;
     float rms_epsilon;
     compute::KvShape kv;
     std::size_t q_dim() const { return heads * head_dim; }
@@ -112,8 +112,9 @@ class Forward {
   std::vector<compute::SequenceRows> sequences_;
   std::vector<std::uint8_t> failed_;
   std::vector<ForwardResult> results_;
-  std::vector<float> x_, normed_;  // [max_rows, dim]
-  std::vector<float> work_;    // of attention() or of feed_forward(), one array of [rows, ...] after another
+  std::vector<float> x_;       // [max_rows, dim]
+  std::vector<float> normed_;  // the same, or what attention makes of it, [max_rows, heads * head_dim]
+  std::vector<float> qkv_;     // of attention(), one array of [rows, ...] after another
   std::vector<float> hidden_;  // [outputs, dim]
 };
 

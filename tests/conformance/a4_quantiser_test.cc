@@ -20,13 +20,16 @@ class A4 : public PerIsa {
     expected.scale.resize(blocks, 0.0f);
     for (std::size_t tokens = 1; tokens <= compute::kTileTokens; ++tokens) {
       for (std::size_t lane = 0; lane < tokens; ++lane) {
-        std::vector<std::uint32_t> tile(blocks * tokens * kernels().token_bytes / 4, 0x63636363u);
+        std::vector<std::uint32_t> tile(blocks * tokens * compute::kInputBytes / 4, 0x63636363u);
         auto* bytes = reinterpret_cast<std::uint8_t*>(tile.data());
-        ASSERT_EQ(kernels().quantise(x.data(), x.size(), blocks, tokens, lane, bytes), finite);
+        std::vector<std::int16_t> words(blocks * tokens * 32);
+        ASSERT_EQ(kernels().quantise(x.data(), x.size(), blocks, tokens, lane, bytes, words.data()), finite);
         for (std::size_t b = 0; b < blocks; ++b) {
           const std::uint8_t* record = bytes + b * tokens * compute::kInputBytes;
           ASSERT_EQ(std::memcmp(record + 32 * lane, &expected.q[b * 32], 32), 0);
           ASSERT_EQ(std::memcmp(record + 32 * tokens + 4 * lane, &expected.scale[b], 4), 0);
+          ASSERT_TRUE(
+              std::equal(&expected.q[b * 32], &expected.q[b * 32] + 32, &words[32 * (b * tokens + lane)]));
         }
       }
     }

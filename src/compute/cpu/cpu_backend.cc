@@ -9,7 +9,6 @@
 #include "arith/attention.h"
 #include "base/check.h"
 #include "compute/cpu/dispatch.h"
-#include "compute/cpu/input_tiles.h"
 #include "compute/cpu/kv_page.h"
 #include "compute/cpu/packing.h"
 #include "compute/cpu/segment_matrix.h"
@@ -25,6 +24,9 @@ constexpr std::size_t kForkWork = 32768;
 
 // Of a file's bytes, packed before they are given back.
 constexpr std::size_t kPackPiece = 2 << 20;
+
+// Of gate and of up, in memory at a time; and what a piece of the input's columns is a multiple of.
+constexpr std::size_t kPanelFloats = 1 << 18, kPanelGrain = arith::kSegment;
 
 const CpuMatrix& packed(const Matrix& matrix) {
   return static_cast<const CpuMatrix&>(matrix);
@@ -118,87 +120,92 @@ void CpuBackend::rmsnorm(const float* x, std::size_t tokens, std::span<const flo
   });
 }
 
-void CpuBackend::quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed) {
-  const std::size_t blocks = PackedMatrix::padded_blocks(cols);
-  input_.resize(std::max(input_.size(), input_bytes(kernels_, tokens, blocks)));
-  split(tokens, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t) {
-      const InputTile tile = input_tile(kernels_, t, tokens);
-      std::uint8_t* const out = input_.data() + tile.first * blocks * kernels_.token_bytes;
-      if (!kernels_.quantise(x + t * cols, cols, blocks, tile.tokens, t - tile.first, out)) mark(failed, t);
-    }
-  });
-}
-
-void CpuBackend::quantise_segments(const float* x, std::size_t tokens, std::size_t cols, Failed failed) {
-  const std::size_t token_bytes = segment_token_bytes(cols, arith::segment_count(cols));
-  segments_.resize(std::max(segments_.size(), tokens * token_bytes + kSegmentSlack));
-  split(tokens, tokens > 1 ? tokens * cols * 2 : 0, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t) {
-      const std::size_t first = t / kernels_.segment_tile * kernels_.segment_tile;
-      const std::size_t tile_tokens = std::min(kernels_.segment_tile, tokens - first);
-      std::uint8_t* const tile = segments_.data() + first * token_bytes;
-      if (!kernels_.quantise_segments(x + t * cols, cols, tile_tokens, t - first, tile)) mark(failed, t);
-    }
-  });
-}
-
 void CpuBackend::matmul(const float* x, std::size_t tokens, std::span<const Product> products,
                         Failed failed) {
   if (tokens == 0 || products.empty()) return;
+  take_input(x, tokens, products, failed);
+  multiply(input_, x, tokens, products, {0, SIZE_MAX});
+}
+
+void CpuBackend::take_input(const float* x, std::size_t tokens, std::span<const Product> products,
+                            Failed failed) {
   const std::size_t cols = products[0].weights->cols();
-  bool any_quantised = false, any_segmented = false, any_regular = false;
+  input_.begin(tokens, products);
+  split(tokens, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t)
+      if (!input_.put(t, 0, x + t * cols, cols)) mark(failed, t);
+  });
+}
+
+void CpuBackend::multiply(const MatmulInput& input, const float* x, std::size_t tokens,
+                          std::span<const Product> products, Range rows) {
+  const auto groups_of = [&](const CpuMatrix& w) {
+    const std::size_t end = std::min(rows.end, w.rows());
+    return Range{rows.begin / w.group_rows(), (end + w.group_rows() - 1) / w.group_rows()};
+  };
   std::size_t groups = 0, work = 0;
   for (const Product& product : products) {
     const CpuMatrix& w = packed(*product.weights);
-    CORTENSOR_CHECK(w.cols() == cols);
-    (arith::is_quantised(w.type())   ? any_quantised
-     : arith::is_segmented(w.type()) ? any_segmented
-                                     : any_regular) = true;
-    groups += w.groups();
-    work += w.rows() * cols * tokens / 8;
+    const Range part = groups_of(w);
+    groups += part.end - part.begin;
+    work += (part.end - part.begin) * w.group_rows() * w.cols() * tokens / 8;
   }
-  if (any_quantised) quantise(x, tokens, cols, failed);
-  if (any_segmented) quantise_segments(x, tokens, cols, failed);
-  if (any_regular && !any_quantised && !any_segmented) check_finite(x, tokens, cols, failed);
-
   split(groups, work, [&](std::size_t begin, std::size_t end) {
     std::size_t before = 0;  // groups of the products already passed
     for (const Product& product : products) {
       const CpuMatrix& w = packed(*product.weights);
-      const bool segmented = arith::is_segmented(w.type());
-      const std::size_t first = std::max(begin, before), last = std::min(end, before + w.groups());
+      const Range part = groups_of(w);
+      const std::size_t count = part.end - part.begin;
+      const std::size_t first = std::max(begin, before), last = std::min(end, before + count);
       if (first < last) {
-        MatmulArgs args{};
-        args.weights = w.data();
-        args.rows = w.rows();
-        args.cols = cols;
-        args.tokens = tokens;
+        MatmulArgs args = input.args(w.type());
+        args.weights = w.data() + part.begin * w.group_bytes();
+        args.rows = std::min(rows.end, w.rows()) - rows.begin;
         args.first_group = first - before;
         args.end_group = last - before;
         args.x = x;
-        args.input = segmented ? segments_.data() : input_.data();
-        args.blocks = PackedMatrix::padded_blocks(cols);
-        args.row_bytes = arith::row_bytes(w.type(), cols);
-        args.tile_tokens = kernels_.segment_tile;
-        args.token_bytes = segment_token_bytes(cols, arith::segment_count(cols));
         args.out = product.out;
         args.add = product.add;
         kernel_of(kernels_, w.type())(&args);
       }
-      before += w.groups();
+      before += count;
     }
   });
 }
 
-void CpuBackend::swiglu(const float* gate, const float* up, std::size_t tokens, std::size_t width,
-                        float* out) {
-  constexpr std::size_t kGrain = 512;
-  const std::size_t total = tokens * width;
-  split((total + kGrain - 1) / kGrain, total * 4, [&](std::size_t begin, std::size_t end) {
-    const std::size_t from = begin * kGrain, to = std::min(end * kGrain, total);
-    kernels_.swiglu(gate + from, up + from, to - from, out + from);
-  });
+// In panels of the inner rows, so that gate and up of few of them are in memory at a time: each panel, gated,
+// becomes its part of the last product's input. An input that is not quantised is needed whole.
+void CpuBackend::feed_forward(const float* x, std::size_t tokens, const FeedForward& weights, float* out,
+                              Failed failed) {
+  if (tokens == 0) return;
+  const std::size_t width = weights.gate->rows();
+  const arith::WeightType down_type = weights.down->type();
+  CORTENSOR_CHECK(weights.up->rows() == width && weights.down->cols() == width);
+  const std::size_t panel = arith::is_quantised(down_type) || arith::is_segmented(down_type)
+                                ? std::max<std::size_t>(1, kPanelFloats / tokens / kPanelGrain) * kPanelGrain
+                                : width;
+  gate_.resize(std::max(gate_.size(), tokens * std::min(panel, width)));
+  up_.resize(gate_.size());
+  const Product inner[] = {{weights.gate, gate_.data()}, {weights.up, up_.data()}};
+  const Product projection[] = {{weights.down, out, true}};
+
+  take_input(x, tokens, inner, failed);
+  gated_.begin(tokens, projection);
+  for (std::size_t first = 0; first < width; first += panel) {
+    const std::size_t rows = std::min(panel, width - first);
+    multiply(input_, x, tokens, inner, {first, first + rows});
+    const std::size_t pieces = (rows + kPanelGrain - 1) / kPanelGrain;  // of each token
+    split(tokens * pieces, tokens * rows * 4, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const std::size_t t = i / pieces, at = i % pieces * kPanelGrain;
+        const std::size_t count = std::min(kPanelGrain, rows - at);
+        float* const gate = gate_.data() + t * rows + at;
+        kernels_.swiglu(gate, up_.data() + t * rows + at, count, gate);
+        if (!gated_.put(t, first + at, gate, count)) mark(failed, t);
+      }
+    });
+  }
+  multiply(gated_, gate_.data(), tokens, projection, {0, SIZE_MAX});
 }
 
 void CpuBackend::rope(float* x, std::size_t heads, std::size_t head_dim, const RopeTable& table,

@@ -9,12 +9,14 @@
 #include "base/runtime/thread_pool.h"
 #include "compute/backend.h"
 #include "compute/cpu/kernel_table.h"
+#include "compute/cpu/matmul_input.h"
 
 namespace cortensor::compute {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const KernelTable& kernels, std::size_t threads) : kernels_(kernels), pool_(threads) {}
+  CpuBackend(const KernelTable& kernels, std::size_t threads)
+      : kernels_(kernels), pool_(threads), input_(kernels), gated_(kernels) {}
 
   std::string name() const override;
   std::size_t threads() const override { return pool_.threads(); }
@@ -24,7 +26,8 @@ class CpuBackend final : public Backend {
   void rmsnorm(const float* x, std::size_t tokens, std::span<const float> weight, float epsilon,
                float* out) override;
   void matmul(const float* x, std::size_t tokens, std::span<const Product> products, Failed failed) override;
-  void swiglu(const float* gate, const float* up, std::size_t tokens, std::size_t width, float* out) override;
+  void feed_forward(const float* x, std::size_t tokens, const FeedForward& weights, float* out,
+                    Failed failed) override;
   void rope(float* x, std::size_t heads, std::size_t head_dim, const RopeTable& table,
             std::span<const SequenceRows> sequences) override;
   std::size_t page_bytes(const KvShape& shape) const override;
@@ -48,16 +51,20 @@ class CpuBackend final : public Backend {
   template <class Part>
   void split(std::size_t count, std::size_t work, const Part& part);
 
-  void quantise(const float* x, std::size_t tokens, std::size_t cols, Failed failed);
-  void quantise_segments(const float* x, std::size_t tokens, std::size_t cols, Failed failed);
+  // Makes input_ of x.
+  void take_input(const float* x, std::size_t tokens, std::span<const Product> products, Failed failed);
+  // What the products have of `rows`, which begin with a group; out: [tokens, of these rows].
+  void multiply(const MatmulInput& input, const float* x, std::size_t tokens,
+                std::span<const Product> products, Range rows);
   void plan_attention(std::size_t heads, const KvShape& shape, std::span<const SequenceRows> sequences);
   void attend_item(const AttendItem& item, const float* q, std::size_t heads, const KvShape& shape,
                    std::size_t offset, float* out, Failed failed) const;
 
   const KernelTable& kernels_;
   ThreadPool pool_;
-  // Of one matmul(): its quantised input, in tiles.
-  std::vector<std::uint8_t> input_, segments_;
+  MatmulInput input_;              // of one matmul()
+  MatmulInput gated_;              // of one feed_forward(), for its last product
+  std::vector<float> gate_, up_;   // of one feed_forward(): a panel, [tokens, rows of the panel]
   std::vector<AttendItem> items_;  // of one attend()
   std::size_t attend_cost_ = 0;
 };

@@ -21,7 +21,7 @@ inline InputTile input_tile(const KernelTable& table, std::size_t t, std::size_t
 // Bytes of all tiles.
 inline std::size_t input_bytes(const KernelTable& table, std::size_t tokens, std::size_t blocks) {
   const InputTile last = input_tile(table, tokens - 1, tokens);
-  return (last.first + last.tokens) * blocks * table.token_bytes;
+  return (last.first + last.tokens) * blocks * kInputBytes;
 }
 
 }  // namespace cortensor::compute

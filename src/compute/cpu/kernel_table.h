@@ -18,8 +18,8 @@ namespace cortensor::compute {
 // one record per block, kInputBytes * T long: q [T][32], then seven times [T] numbers of four bytes: the
 // scales; the starting values of the two kinds of integer sums, in the form that suits the instruction set;
 // the sums of q over both halves of the block, a word each; and what offsets are multiplied with (A5.1), for
-// the block and for each half. Where it suits the instruction set, a whole tile then holds q once more, in
-// words.
+// the block and for each half. For types that want words, q of the whole tiles of 4 is there once more, in
+// words: [blocks][4][32] a tile.
 constexpr size_t kTileTokens = 4, kLargeTile = 16, kInputBytes = 32 + 7 * 4;
 
 // A product of packed weights with the rows of an input. Computes row groups [first_group, end_group).
@@ -31,6 +31,7 @@ struct MatmulArgs {
   size_t first_group, end_group;
   const float* x;        // [tokens, cols]; regular weights
   const uint8_t* input;  // tiles; quantised and segmented weights
+  const int16_t* words;  // of the whole tiles, for types that want them
   size_t blocks;         // even; a padding block is zero
   size_t row_bytes;      // of segmented weights, as in the file
   size_t token_bytes;    // of a tile of segmented input
@@ -71,16 +72,17 @@ constexpr size_t kWeightTypes = static_cast<size_t>(arith::WeightType::bf16) + 1
 struct KernelTable {
   const char* name;
   size_t width;
-  size_t token_bytes;        // of a tile, per token and block: at least kInputBytes
   size_t large_tile_tokens;  // products of at least so many tokens want large tiles
 
-  // A4. Writes token `lane` of the tile of `tile_tokens` tokens that begins at `tile`; elements from n on are
-  // zero. Returns false if a value is not finite.
-  bool (*quantise)(const float* x, size_t n, size_t blocks, size_t tile_tokens, size_t lane, uint8_t* tile);
+  // A4. Writes token `lane` of the tile of `tile_tokens` tokens that begins at `tile`, and of its words
+  // unless they are null; elements from n on are zero. Returns false if a value is not finite.
+  bool (*quantise)(const float* x, size_t n, size_t blocks, size_t tile_tokens, size_t lane, uint8_t* tile,
+                   int16_t* words);
   bool (*all_finite)(const float* x, size_t n);
 
   // A5, A6. By weight type; null where the number is no type.
   void (*matmul[kWeightTypes])(const MatmulArgs*);
+  bool wants_words[kWeightTypes];
 
   // A17.5. As quantise(); cols is a multiple of 32, a tile has segment_tile tokens, the last one what
   // remains, and takes as many times segment_token_bytes(). Kernels may read kSegmentSlack bytes behind the

@@ -82,6 +82,12 @@ constexpr Place place_of(Plane plane, std::size_t i) {
   }
 }
 
+std::size_t bytes_of_group(WeightType type, std::size_t cols, std::size_t width) {
+  if (!arith::is_quantised(type)) return 4 * width * cols * element_bytes(type);
+  const UnitShape unit = unit_of(type);
+  return PackedMatrix::padded_blocks(cols) / unit.blocks * width * unit.bytes();
+}
+
 using Integers = std::array<std::uint8_t, kBlock>;
 
 // The bytes of a plane of one row's block; they lie in the group four at a time, `stride` bytes apart.
@@ -129,20 +135,14 @@ void add_plane(Plane plane, const std::uint8_t* from, std::size_t stride, unsign
 }  // namespace
 
 PackedMatrix::PackedMatrix(WeightType type, std::size_t rows, std::size_t cols, std::size_t width)
-    : CpuMatrix(type, rows, cols, arith::is_quantised(type) ? width : 4 * width),
-      width_(width),
-      buffer_(groups() * group_bytes()) {}
-
-std::size_t PackedMatrix::group_bytes() const {
-  if (!arith::is_quantised(type())) return group_rows() * cols() * element_bytes(type());
-  const UnitShape unit = unit_of(type());
-  return blocks() / unit.blocks * width_ * unit.bytes();
-}
+    : CpuMatrix(type, rows, cols, arith::is_quantised(type) ? width : 4 * width,
+                bytes_of_group(type, cols, width)),
+      width_(width) {}
 
 bool PackedMatrix::pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end) {
   const std::size_t stride = arith::row_bytes(type(), cols());
   for (std::size_t group = first; group < end; ++group) {
-    std::uint8_t* target = buffer_.data() + group * group_bytes();
+    std::uint8_t* target = group_data(group);
     std::memset(target, 0, group_bytes());
     for (std::size_t lane = 0; lane < group_rows() && group * group_rows() + lane < rows(); ++lane) {
       const std::uint8_t* row = file_rows + (group * group_rows() + lane) * stride;
@@ -197,7 +197,7 @@ void PackedMatrix::pack_regular(const std::uint8_t* file_row, std::uint8_t* grou
 }
 
 void PackedMatrix::widen_row(std::size_t row, float* out) const {
-  const std::uint8_t* group = buffer_.data() + row / group_rows() * group_bytes();
+  const std::uint8_t* group = group_data(row / group_rows());
   const std::size_t lane = row % group_rows();
   if (arith::is_quantised(type())) return widen_quantised(group, lane, out);
   const std::size_t size = element_bytes(type());

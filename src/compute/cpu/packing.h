@@ -25,7 +25,6 @@
 
 #include "arith/blocks.h"
 #include "base/bytes.h"
-#include "compute/cpu/buffer.h"
 #include "compute/cpu/cpu_matrix.h"
 
 namespace cortensor::compute {
@@ -34,10 +33,8 @@ class PackedMatrix final : public CpuMatrix {
  public:
   PackedMatrix(arith::WeightType type, std::size_t rows, std::size_t cols, std::size_t width);
 
-  std::size_t memory_bytes() const override { return buffer_.size(); }
   std::size_t width() const { return width_; }
   std::size_t blocks() const { return padded_blocks(cols()); }  // of quantised rows, padding included
-  const std::uint8_t* data() const override { return buffer_.data(); }
 
   bool pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end) override;
   void widen_row(std::size_t row, float* out) const override;
@@ -45,13 +42,11 @@ class PackedMatrix final : public CpuMatrix {
   static std::size_t padded_blocks(std::size_t cols) { return (cols / arith::kBlock + 1) / 2 * 2; }
 
  private:
-  std::size_t group_bytes() const;
   void pack_quantised(const std::uint8_t* file_row, std::uint8_t* group, std::size_t lane);
   void pack_regular(const std::uint8_t* file_row, std::uint8_t* group, std::size_t lane);
   void widen_quantised(const std::uint8_t* group, std::size_t lane, float* out) const;
 
   std::size_t width_;
-  Buffer buffer_;
 };
 
 }  // namespace cortensor::compute

@@ -11,10 +11,9 @@ using arith::kBlock;
 using arith::WeightType;
 
 SegmentMatrix::SegmentMatrix(WeightType type, std::size_t rows, std::size_t cols, std::size_t width)
-    : CpuMatrix(type, rows, cols, width),
+    : CpuMatrix(type, rows, cols, width, width * arith::row_bytes(type, cols)),
       width_(width),
-      row_bytes_(arith::row_bytes(type, cols)),
-      buffer_(groups() * width * row_bytes_) {}
+      row_bytes_(arith::row_bytes(type, cols)) {}
 
 template <class F>
 void SegmentMatrix::for_each_piece(F f) const {
@@ -37,8 +36,8 @@ void SegmentMatrix::for_each_piece(F f) const {
 
 bool SegmentMatrix::pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end) {
   for (std::size_t group = first; group < end; ++group) {
-    std::uint8_t* target = buffer_.data() + group * width_ * row_bytes_;
-    std::memset(target, 0, width_ * row_bytes_);
+    std::uint8_t* target = group_data(group);
+    std::memset(target, 0, group_bytes());
     for (std::size_t lane = 0; lane < width_ && group * width_ + lane < rows(); ++lane) {
       const std::uint8_t* row = file_rows + (group * width_ + lane) * row_bytes_;
       if (!arith::row_is_good(type(), row, cols())) return false;
@@ -51,7 +50,7 @@ bool SegmentMatrix::pack(const std::uint8_t* file_rows, std::size_t first, std::
 }
 
 void SegmentMatrix::widen_row(std::size_t row, float* out) const {
-  const std::uint8_t* group = buffer_.data() + row / width_ * width_ * row_bytes_;
+  const std::uint8_t* group = group_data(row / width_);
   const std::size_t lane = row % width_;
   std::vector<std::uint8_t> file_row(row_bytes_);
   for_each_piece([&](std::size_t in_file, std::size_t in_group, std::size_t bytes) {

@@ -4,7 +4,6 @@
 // (packing.h). As many bytes as in the file.
 #pragma once
 
-#include "compute/cpu/buffer.h"
 #include "compute/cpu/cpu_matrix.h"
 
 namespace cortensor::compute {
@@ -13,8 +12,6 @@ class SegmentMatrix final : public CpuMatrix {
  public:
   SegmentMatrix(arith::WeightType type, std::size_t rows, std::size_t cols, std::size_t width);
 
-  std::size_t memory_bytes() const override { return buffer_.size(); }
-  const std::uint8_t* data() const override { return buffer_.data(); }
   bool pack(const std::uint8_t* file_rows, std::size_t first, std::size_t end) override;
   void widen_row(std::size_t row, float* out) const override;
 
@@ -25,7 +22,6 @@ class SegmentMatrix final : public CpuMatrix {
   void for_each_piece(F f) const;
 
   std::size_t width_, row_bytes_;
-  Buffer buffer_;
 };
 
 }  // namespace cortensor::compute

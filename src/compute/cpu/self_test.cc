@@ -16,8 +16,8 @@
 #include "arith/silu.h"
 #include "base/runtime/thread_pool.h"
 #include "compute/cpu/dispatch.h"
-#include "compute/cpu/input_tiles.h"
 #include "compute/cpu/kv_page.h"
+#include "compute/cpu/matmul_input.h"
 #include "compute/cpu/packing.h"
 #include "compute/cpu/segment_matrix.h"
 
@@ -87,71 +87,43 @@ Bytes weights_of(WeightType type, std::size_t rows, std::size_t cols, Vectors& r
   return bytes;
 }
 
-bool matmul_is_exact(const KernelTable& table, WeightType type) {
-  constexpr std::size_t kRows = 67, kTokens = 17;
-  // Odd everything: 17 blocks, or three of 256; two segments.
-  const std::size_t cols = arith::file_block(type).elements <= arith::kBlock ? 544 : 768;
-  Vectors random(static_cast<std::uint32_t>(type));
-  const Bytes file = weights_of(type, kRows, cols, random);
-  PackedMatrix matrix(type, kRows, cols, table.width);
+using Matmul = void (*)(const MatmulArgs*);
+
+bool product_is_exact(const KernelTable& table, Matmul kernel, CpuMatrix& matrix, std::size_t tokens) {
+  const std::size_t rows = matrix.rows(), cols = matrix.cols();
+  Vectors random(static_cast<std::uint32_t>(matrix.type()));
+  const Bytes file = weights_of(matrix.type(), rows, cols, random);
   if (!matrix.pack(file.data(), 0, matrix.groups())) return false;
 
-  const std::vector<float> x = random.values(kTokens * cols);
-  const std::size_t blocks = matrix.blocks();
-  Buffer input(input_bytes(table, kTokens, blocks));
-  std::vector<float> expected(kRows * kTokens), found(kRows * kTokens);
-  for (std::size_t t = 0; t < kTokens; ++t) {
+  const std::vector<float> x = random.values(tokens * cols);
+  std::vector<float> expected(rows * tokens), found(rows * tokens);
+  const Product product[] = {{&matrix, found.data()}};
+  MatmulInput input(table);
+  input.begin(tokens, product);
+  for (std::size_t t = 0; t < tokens; ++t) {
     const std::span row(x.data() + t * cols, cols);
-    const InputTile tile = input_tile(table, t, kTokens);
-    std::uint8_t* const out = input.data() + tile.first * blocks * table.token_bytes;
-    table.quantise(row.data(), cols, blocks, tile.tokens, t - tile.first, out);
-    arith::matvec(type, file.data(), row, {&expected[t * kRows], kRows});
+    input.put(t, 0, row.data(), cols);
+    arith::matvec(matrix.type(), file.data(), row, {&expected[t * rows], rows});
   }
-  MatmulArgs args{};
+  MatmulArgs args = input.args(matrix.type());
   args.weights = matrix.data();
-  args.rows = kRows;
-  args.cols = cols;
-  args.tokens = kTokens;
+  args.rows = rows;
   args.end_group = matrix.groups();
   args.x = x.data();
-  args.input = input.data();
-  args.blocks = blocks;
-  args.out = found.data();
-  table.matmul[static_cast<std::size_t>(type)](&args);
-  return same(expected, found);
-}
-
-bool segments_are_exact(const KernelTable& table, WeightType type, void (*kernel)(const MatmulArgs*)) {
-  constexpr std::size_t kRows = 35, kCols = 512 + 128 + 64, kTokens = 19;
-  Vectors random(static_cast<std::uint32_t>(type));
-  const Bytes file = weights_of(type, kRows, kCols, random);
-  SegmentMatrix matrix(type, kRows, kCols, table.width);
-  if (!matrix.pack(file.data(), 0, matrix.groups())) return false;
-
-  const std::vector<float> x = random.values(kTokens * kCols);
-  MatmulArgs args{};
-  args.row_bytes = arith::row_bytes(type, kCols);
-  args.token_bytes = segment_token_bytes(kCols, arith::segment_count(kCols));
-  args.tile_tokens = table.segment_tile;
-  Buffer input(kTokens * args.token_bytes + kSegmentSlack);
-  std::vector<float> expected(kRows * kTokens), found(kRows * kTokens);
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    const std::span row(x.data() + t * kCols, kCols);
-    const std::size_t first = t / table.segment_tile * table.segment_tile;
-    std::uint8_t* const tile = input.data() + first * args.token_bytes;
-    table.quantise_segments(row.data(), kCols, std::min(table.segment_tile, kTokens - first), t - first,
-                            tile);
-    arith::matvec(type, file.data(), row, {&expected[t * kRows], kRows});
-  }
-  args.weights = matrix.data();
-  args.rows = kRows;
-  args.cols = kCols;
-  args.tokens = kTokens;
-  args.end_group = matrix.groups();
-  args.input = input.data();
   args.out = found.data();
   kernel(&args);
   return same(expected, found);
+}
+
+bool matmul_is_exact(const KernelTable& table, WeightType type) {
+  // Odd everything: 17 blocks, or three of 256.
+  PackedMatrix matrix(type, 67, arith::file_block(type).elements <= arith::kBlock ? 544 : 768, table.width);
+  return product_is_exact(table, table.matmul[static_cast<std::size_t>(type)], matrix, 17);
+}
+
+bool segments_are_exact(const KernelTable& table, WeightType type, Matmul kernel) {
+  SegmentMatrix matrix(type, 35, 512 + 128 + 64, table.width);
+  return product_is_exact(table, kernel, matrix, 19);
 }
 
 bool quantiser_is_exact(const KernelTable& table) {
@@ -160,7 +132,7 @@ bool quantiser_is_exact(const KernelTable& table) {
   Buffer tile(3 * kInputBytes);
   arith::QuantisedRow expected;
   arith::quantise_row(x, expected);
-  if (!table.quantise(x.data(), x.size(), 3, 1, 0, tile.data())) return false;
+  if (!table.quantise(x.data(), x.size(), 3, 1, 0, tile.data(), nullptr)) return false;
   for (std::size_t b = 0; b < 3; ++b) {
     const std::uint8_t* record = tile.data() + b * kInputBytes;
     if (std::memcmp(record, &expected.q[b * 32], 32) != 0) return false;

@@ -11,6 +11,7 @@ const KernelTable* avx2_kernels() {
   static constexpr KernelTable kTable = [] {
     KernelTable table = make_table("avx2");
     kernel_of(table, WeightType::q8_0) = matmul_bytes_wide;
+    table.wants_words[static_cast<size_t>(WeightType::q8_0)] = true;
     return table;
   }();
   return &kTable;

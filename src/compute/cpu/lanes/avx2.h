@@ -11,7 +11,6 @@ namespace {
 
 constexpr size_t kWidth = 8;
 constexpr int kGemmVectors = 2;
-constexpr bool kWideTiles = true;
 
 using F32 = __m256;
 using I32 = __m256i;

@@ -11,7 +11,6 @@ namespace {
 
 constexpr size_t kWidth = 16;
 constexpr int kGemmVectors = 4;
-constexpr bool kWideTiles = false;
 
 using F32 = __m512;
 using I32 = __m512i;

@@ -11,7 +11,6 @@ namespace {
 
 constexpr size_t kWidth = 4;
 constexpr int kGemmVectors = 4;
-constexpr bool kWideTiles = false;
 
 using F32 = float32x4_t;
 using I32 = int32x4_t;

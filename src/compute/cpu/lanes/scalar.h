@@ -10,7 +10,6 @@ namespace {
 
 constexpr size_t kWidth = 1;
 constexpr int kGemmVectors = 2;  // row vectors per pass of a regular product over several tokens
-constexpr bool kWideTiles = false;
 
 using F32 = float;
 using I32 = int32_t;
