@@ -42,8 +42,6 @@ class PackedMatrix final : public CpuMatrix {
   static std::size_t padded_blocks(std::size_t cols) { return (cols / arith::kBlock + 1) / 2 * 2; }
 
  private:
-  void pack_quantised(const std::uint8_t* file_row, std::uint8_t* group, std::size_t lane);
-  void pack_regular(const std::uint8_t* file_row, std::uint8_t* group, std::size_t lane);
   void widen_quantised(const std::uint8_t* group, std::size_t lane, float* out) const;
 
   std::size_t width_;

@@ -16,10 +16,10 @@ class SegmentMatrix final : public CpuMatrix {
   void widen_row(std::size_t row, float* out) const override;
 
  private:
-  // Calls f(offset in the file's row, offset in the group, bytes) for the pieces of bytes that stay together;
-  // a row's lane lies bytes * lane further on.
+  // Calls f(offset in the file's row, count, bytes) for the runs of pieces that stay together. A run begins
+  // `width` times as far in a group, where a piece of every row lies side by side.
   template <class F>
-  void for_each_piece(F f) const;
+  void for_each_run(F f) const;
 
   std::size_t width_, row_bytes_;
 };
