@@ -27,10 +27,8 @@ std::size_t page_count(const EngineOptions& options, std::size_t context_length,
   return std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(1, most));
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& options,
-                                             const Progress& progress) {
+Result<LocalEngine::Parts> load_parts(const std::string& path, const EngineOptions& options,
+                                      const Engine::Progress& progress) {
   if (options.max_sequences < 1 || options.prefill_chunk < 1)
     return fail(ErrorKind::invalid_input, "engine: expected at least one sequence and one row");
   Result<GgufFile> file = GgufFile::open(path);
@@ -96,7 +94,17 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   info.file_bytes = file_bytes;
   info.weights_digest = digest;
   info.tokenizer_digest = parts.tokenizer->digest();
-  return std::unique_ptr<Engine>(new LocalEngine(std::move(parts)));
+  return parts;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& options,
+                                             const Progress& progress) {
+  auto parts = load_parts(path, options, progress);
+  if (!parts) return std::move(parts).error();
+  return_free_memory();  // the file's directory and all that the tokenizer was made from
+  return std::unique_ptr<Engine>(std::make_unique<LocalEngine>(std::move(*parts)));
 }
 
 }  // namespace cortensor::engine

@@ -23,7 +23,7 @@ def is_standard(name):
 
 
 POSIX = {"unistd.h", "fcntl.h", "poll.h", "signal.h", "netdb.h", "stdint.h", "stddef.h", "immintrin.h", "cpuid.h",
-         "arm_neon.h", "pthread.h", "sched.h", "errno.h", "spawn.h"}
+         "arm_neon.h", "pthread.h", "sched.h", "errno.h", "spawn.h", "malloc.h"}
 
 
 def sources():

@@ -1,5 +1,6 @@
 #include "base/runtime/machine.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -47,6 +48,10 @@ std::uint64_t usable_memory() {
     if (file >> limit) bytes = std::min(bytes, limit);
   });
   return bytes;
+}
+
+void return_free_memory() {
+  ::malloc_trim(0);
 }
 
 }  // namespace cortensor

@@ -14,4 +14,7 @@ std::size_t usable_processors();
 // Bytes of memory, were it alone.
 std::uint64_t usable_memory();
 
+// Gives back to the system what of the heap is free. For the end of work that took much and left holes.
+void return_free_memory();
+
 }  // namespace cortensor
