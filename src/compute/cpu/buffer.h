@@ -1,4 +1,4 @@
-// A block of memory for weights: aligned for vectors, in huge pages where the system grants them, with room
+// A block of memory for weights or quantised inputs: aligned for vectors, in huge pages where the system grants them, with room
 // behind the end for whole-vector reads.
 #pragma once
 

@@ -13,11 +13,10 @@ using arith::kSegment;
 
 namespace {
 
-template <class T>
-void grow(std::vector<T>& buffer, std::size_t size) {
+void grow(Buffer& buffer, std::size_t size) {
   if (buffer.size() >= size) return;
-  buffer = {};  // what it held is of no use: no copy, and never both in memory
-  buffer.resize(size);
+  buffer = Buffer(0);  // what it held is of no use: no copy, and never both in memory
+  buffer = Buffer(size);
 }
 
 }  // namespace
@@ -35,7 +34,7 @@ void MatmulInput::begin(std::size_t tokens, std::span<const Product> products) {
     words_wanted_ |= arith::is_quantised(type) && kernels_.wants_words[static_cast<std::size_t>(type)];
   }
   if (quantised_) grow(tiles_, input_bytes(kernels_, tokens, blocks_));
-  if (words_wanted_) grow(words_, tokens * blocks_ * kBlock);
+  if (words_wanted_) grow(words_, tokens * blocks_ * kBlock * sizeof(std::int16_t));
   if (segmented_)
     grow(segments_, tokens * segment_token_bytes(cols_, arith::segment_count(cols_)) + kSegmentSlack);
 }
@@ -48,10 +47,10 @@ bool MatmulInput::put(std::size_t token, std::size_t first, const float* x, std:
     // Of one token, before this: those of the tiles before, and of the tile's own tokens.
     const std::size_t at = tile.first * blocks_ + first / kBlock * tile.tokens;
     const std::size_t end = first + count == cols_ ? blocks_ : (first + count) / kBlock;
-    std::int16_t* const words =
-        words_wanted_ && tile.tokens == kTileTokens ? words_.data() + at * kBlock : nullptr;
+    std::int16_t* const row_words =
+        words_wanted_ && tile.tokens == kTileTokens ? words() + at * kBlock : nullptr;
     finite &= kernels_.quantise(x, count, end - first / kBlock, tile.tokens, token - tile.first,
-                                tiles_.data() + at * kInputBytes, words);
+                                tiles_.data() + at * kInputBytes, row_words);
   }
   if (segmented_) {
     const std::size_t tile = token / kernels_.segment_tile * kernels_.segment_tile;
@@ -69,7 +68,7 @@ MatmulArgs MatmulInput::args(arith::WeightType type) const {
   args.cols = cols_;
   args.tokens = tokens_;
   args.input = arith::is_segmented(type) ? segments_.data() : tiles_.data();
-  args.words = words_.data();
+  args.words = words();
   args.blocks = blocks_;
   args.row_bytes = arith::row_bytes(type, cols_);
   args.tile_tokens = kernels_.segment_tile;

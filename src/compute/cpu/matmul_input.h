@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "compute/backend.h"
+#include "compute/cpu/buffer.h"
 #include "compute/cpu/kernel_table.h"
 
 namespace cortensor::compute {
@@ -26,11 +26,12 @@ class MatmulInput {
   MatmulArgs args(arith::WeightType type) const;
 
  private:
+  std::int16_t* words() const { return reinterpret_cast<std::int16_t*>(words_.data()); }
+
   const KernelTable& kernels_;
   std::size_t tokens_ = 0, cols_ = 0, blocks_ = 0;
   bool quantised_ = false, words_wanted_ = false, segmented_ = false;
-  std::vector<std::uint8_t> tiles_, segments_;
-  std::vector<std::int16_t> words_;
+  Buffer tiles_{0}, words_{0}, segments_{0};
 };
 
 }  // namespace cortensor::compute

@@ -69,17 +69,66 @@ inline const uint8_t* unpack_segment(const uint8_t* p, size_t count, TileSegment
   return p;
 }
 
-// The sums of a block of 16 rows with the record of 16 tokens, or of each of its halves.
+// The steps of the i-th product, by tile registers in turn: two pairs of operands, four of sums. Their
+// numbers have to be known when this is compiled.
+inline void load_operands(size_t i, const uint8_t* rows, const uint8_t* tokens) {
+  if (i % 2 == 0) {
+    _tile_loadd(4, tokens, 32);
+    _tile_loadd(6, rows, 4 * kTile);
+  } else {
+    _tile_loadd(5, tokens, 32);
+    _tile_loadd(7, rows, 4 * kTile);
+  }
+}
+inline void multiply(size_t i) {
+  switch (i % 4) {
+    case 0:
+      _tile_zero(0);
+      _tile_dpbssd(0, 4, 6);
+      break;
+    case 1:
+      _tile_zero(1);
+      _tile_dpbssd(1, 5, 7);
+      break;
+    case 2:
+      _tile_zero(2);
+      _tile_dpbssd(2, 4, 6);
+      break;
+    default:
+      _tile_zero(3);
+      _tile_dpbssd(3, 5, 7);
+  }
+}
+inline void store_sums(size_t i, Sums& out) {
+  switch (i % 4) {
+    case 0:
+      _tile_stored(0, out, 4 * kTile);
+      break;
+    case 1:
+      _tile_stored(1, out, 4 * kTile);
+      break;
+    case 2:
+      _tile_stored(2, out, 4 * kTile);
+      break;
+    default:
+      _tile_stored(3, out, 4 * kTile);
+  }
+}
+
+// The sums of `count` blocks of 16 rows with the records of 16 tokens, or of each of their halves. A product
+// finds its operands loaded one step before, and its sums are stored two steps later.
 template <class Blocks>
-inline void block_sums(const uint8_t* integers, const uint8_t* record, Sums* sums) {
+inline void block_sums(const uint8_t* const* integers, size_t count, const uint8_t* records,
+                       Sums (*sums)[TileSegment<Blocks>::kHalves]) {
   constexpr size_t kHalves = TileSegment<Blocks>::kHalves, kDepth = 32 / kHalves;
-#pragma GCC unroll 2
-  for (size_t h = 0; h < kHalves; ++h) {
-    _tile_zero(0);
-    _tile_loadd(4, record + kDepth * h, 32);
-    _tile_loadd(6, integers + kDepth * kTile * h, 4 * kTile);
-    _tile_dpbssd(0, 4, 6);
-    _tile_stored(0, sums[h], 4 * kTile);
+  const size_t products = count * kHalves;
+#pragma GCC unroll 19
+  for (size_t i = 0; i < kWaiting * kHalves + 3; ++i) {
+    if (i >= 3 && i - 3 < products) store_sums(i - 3, sums[(i - 3) / kHalves][(i - 3) % kHalves]);
+    if (i >= 1 && i - 1 < products) multiply(i - 1);
+    if (i < products)
+      load_operands(i, integers[i / kHalves] + kDepth * kTile * (i % kHalves),
+                    records + i / kHalves * kTile * kInputBytes + kDepth * (i % kHalves));
   }
 }
 
@@ -110,41 +159,34 @@ inline void add_tile(const TileSegment<Blocks>& w, size_t count, const uint8_t* 
   for (size_t t = 0; t < kTile; ++t) acc[t] = zero();
   for (size_t begin = 0; begin < count; begin += kWaiting) {
     const size_t end = smaller(count, begin + kWaiting);
+    block_sums<Blocks>(w.integers + begin, end - begin, records + begin * kTile * kInputBytes, sums);
     for (size_t b = begin; b < end; ++b) {
       next.ask();
-      block_sums<Blocks>(w.integers[b], records + b * kTile * kInputBytes, sums[b - begin]);
-    }
-    for (size_t b = begin; b < end; ++b)
       add_block<Blocks>(w, b, sums[b - begin], Record<kTile>(records + b * kTile * kInputBytes), acc);
+    }
   }
 #pragma GCC unroll 16
   for (size_t t = 0; t < kTile; ++t)
     store(totals + t * kTile, first ? acc[t] : add(load(totals + t * kTile), acc[t]));
 }
 
+// The sums of a group of rows with tokens [begin, end): totals[token][row].
 template <class Blocks>
-void block_panel(const MatmulArgs& a, size_t group, size_t groups, size_t begin, size_t end) {
+void block_group(const MatmulArgs& a, size_t group, size_t begin, size_t end, float (*totals)[kTile]) {
   constexpr size_t kUnitBytes = Blocks::kScaleBytes + Blocks::kBlocks * Blocks::kBlockBytes;
-  const size_t units = a.blocks / Blocks::kBlocks, tiles = (end - begin + kTile - 1) / kTile;
-  alignas(64) Totals totals;
-  alignas(64) TileSegment<Blocks> segments[kPanelGroups];
-  const uint8_t* p[kPanelGroups];
-  for (size_t g = 0; g < groups; ++g) p[g] = a.weights + (group + g) * units * kUnitBytes;
+  const size_t tiles = (end - begin + kTile - 1) / kTile;
+  alignas(64) TileSegment<Blocks> segment;
+  const uint8_t* p = a.weights + group * (a.blocks / Blocks::kBlocks) * kUnitBytes;
   for (size_t block = 0; block < a.blocks; block += kSegmentOfBlocks) {
     const size_t count = smaller(kSegmentOfBlocks, a.blocks - block);
-    Ahead next[kPanelGroups];
-    for (size_t g = 0; g < groups; ++g) {
-      p[g] = unpack_segment<Blocks>(p[g], count, segments[g]);
-      next[g] = Ahead(p[g], count / Blocks::kBlocks * kUnitBytes, count * tiles);
-    }
+    p = unpack_segment<Blocks>(p, count, segment);
+    Ahead next(p, count / Blocks::kBlocks * kUnitBytes, count * tiles);
     for (size_t i = 0; i < tiles; ++i) {
       const size_t token = begin + i * kTile;
       const uint8_t* records = a.input + (token * a.blocks + block * kTile) * kInputBytes;
-      for (size_t g = 0; g < groups; ++g)
-        add_tile<Blocks>(segments[g], count, records, block == 0, totals[g][i * kTile], next[g]);
+      add_tile<Blocks>(segment, count, records, block == 0, totals[i * kTile], next);
     }
   }
-  write_panel(a, group, groups, begin, end, totals);
 }
 
 template <class Blocks>
@@ -152,7 +194,9 @@ void matmul_blocks_amx(const MatmulArgs* args) {
   if (args->tokens < kLeastBlockTokens) return matmul_quantised<Blocks>(args);
   configure_tiles(32 / TileSegment<Blocks>::kHalves);
   for_each_panel(*args, [args](size_t group, size_t groups, size_t begin, size_t end) {
-    block_panel<Blocks>(*args, group, groups, begin, end);
+    alignas(64) Totals totals;
+    for (size_t g = 0; g < groups; ++g) block_group<Blocks>(*args, group + g, begin, end, totals[g]);
+    write_panel(*args, group, groups, begin, end, totals);
   });
   _tile_release();
 }

@@ -94,51 +94,40 @@ inline TokenTile token_tile(const MatmulArgs& a, size_t first, size_t before, si
   return {held, x.q, x.scales};
 }
 
-// One segment of B groups of rows, from the panel's `group` on, with one or two tiles of tokens, from its
-// token `first` on.
-template <int B>
-inline void add_segment(const TokenTile* tiles, int count, const uint8_t* const* w, const F32* weight_scales,
-                        size_t length, bool first_segment, Ahead* next, Totals& totals, size_t group,
-                        size_t first) {
+// The sums of B groups of rows with tokens [begin, end): totals[group][token][row].
+template <class Tiles, int B>
+void segment_groups(const MatmulArgs& a, size_t group, size_t begin, size_t end,
+                    float (*totals)[kPanelTokens][kTile]) {
+  alignas(64) uint8_t unpacked[B][512 * kTile];
   alignas(64) Sums sums[4];
-  const int8_t* const q[2] = {tiles[0].q, tiles[1].q};
-  count == 2 ? tile_products<2, B>(q, w, length, next, sums) : tile_products<1, B>(q, w, length, next, sums);
-  for (int i = 0; i < count; ++i)
-    for (int b = 0; b < B; ++b)
-      add_sums(sums[2 * i + b], weight_scales[b], tiles[i].scales, tiles[i].held, first_segment,
-               totals[group + static_cast<size_t>(b)][first + static_cast<size_t>(i) * kTile]);
-}
-
-template <class Tiles>
-void segment_panel(const MatmulArgs& a, size_t group, size_t groups, size_t begin, size_t end) {
-  alignas(64) Totals totals;
-  alignas(64) uint8_t unpacked[kPanelGroups][512 * kTile];
-  const uint8_t *p[kPanelGroups], *w[kPanelGroups];
-  F32 weight_scales[kPanelGroups];
-  Ahead next[kPanelGroups];
-  for (size_t g = 0; g < groups; ++g) p[g] = a.weights + (group + g) * a.row_bytes * kTile;
+  const uint8_t *p[B], *w[B];
+  F32 weight_scales[B];
+  Ahead next[B];
+  for (size_t b = 0; b < B; ++b) p[b] = a.weights + (group + b) * a.row_bytes * kTile;
   size_t before = 0;
   for (size_t at = 0; at < a.cols;) {
     const size_t length = segment_length(a.cols - at), pairs = (end - begin + 2 * kTile - 1) / (2 * kTile);
-    for (size_t g = 0; g < groups; ++g) {
-      weight_scales[g] = load_f32(p[g]);
-      w[g] = Tiles::unpack(p[g] + 4 * kTile, length, unpacked[g]);
+    for (size_t b = 0; b < B; ++b) {
+      weight_scales[b] = load_f32(p[b]);
+      w[b] = Tiles::unpack(p[b] + 4 * kTile, length, unpacked[b]);
       const size_t bytes = 4 * kTile + Tiles::bytes(length);
-      p[g] += bytes;
-      next[g] = Ahead(p[g], bytes, pairs * (length / kStep));
+      p[b] += bytes;
+      next[b] = Ahead(p[b], bytes, pairs * (length / kStep));
     }
     for (size_t token = begin; token < end; token += 2 * kTile) {
       const int count = end - token > kTile ? 2 : 1;
       TokenTile tiles[2] = {token_tile(a, token, before, length)};
       if (count == 2) tiles[1] = token_tile(a, token + kTile, before, length);
-      for (size_t g = 0; g < groups; g += 2)
-        (g + 1 < groups ? add_segment<2> : add_segment<1>)(tiles, count, w + g, weight_scales + g, length,
-                                                           at == 0, next + g, totals, g, token - begin);
+      const int8_t* const q[2] = {tiles[0].q, tiles[1].q};
+      (count == 2 ? tile_products<2, B> : tile_products<1, B>)(q, w, length, next, sums);
+      for (int i = 0; i < count; ++i)
+        for (int b = 0; b < B; ++b)
+          add_sums(sums[2 * i + b], weight_scales[b], tiles[i].scales, tiles[i].held, at == 0,
+                   totals[b][token - begin + static_cast<size_t>(i) * kTile]);
     }
     before += segment_record_bytes(1, length);
     at += length;
   }
-  write_panel(a, group, groups, begin, end, totals);
 }
 
 template <class Segment, class Tiles>
@@ -146,7 +135,11 @@ void matmul_segments_amx(const MatmulArgs* args) {
   if (args->tokens < kLeastSegmentTokens || args->cols % kStep != 0) return matmul_segments<Segment>(args);
   configure_tiles(kStep);
   for_each_panel(*args, [args](size_t group, size_t groups, size_t begin, size_t end) {
-    segment_panel<Tiles>(*args, group, groups, begin, end);
+    alignas(64) Totals totals;
+    for (size_t g = 0; g < groups; g += 2)
+      (g + 1 < groups ? segment_groups<Tiles, 2> : segment_groups<Tiles, 1>)(*args, group + g, begin, end,
+                                                                             totals + g);
+    write_panel(*args, group, groups, begin, end, totals);
   });
   _tile_release();
 }

@@ -27,10 +27,14 @@ inline void configure_tiles(size_t depth) {
   __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
 }
 
-// Rows of weights meet a panel of tokens: so many tiles of tokens and, side by side, groups of rows, so that
-// neither is fetched from afar for each of the other.
-constexpr size_t kPanelTiles = 16, kPanelTokens = kPanelTiles * kTile, kPanelGroups = 4;
+// Rows of weights meet a panel of tokens whose input takes half of the second-level cache. The sums of some
+// groups of rows are written together: an output row lies far from the next one.
+constexpr size_t kPanelTokens = 256, kPanelElements = size_t{1} << 20, kPanelGroups = 8;
 using Totals = float[kPanelGroups][kPanelTokens][kTile];  // [group][token][row]
+
+inline size_t panel_tokens(const MatmulArgs& a) {
+  return smaller(kPanelTokens, kPanelElements / a.cols / kTile * kTile + kTile);
+}
 
 // Bytes that come next, asked for in `parts` parts while others are worked on, to be in the second-level
 // cache.
@@ -53,10 +57,10 @@ class Ahead {
 // Calls panel(group, groups, begin, end) for panels of groups of rows and of tokens that cover the product.
 template <class Panel>
 inline void for_each_panel(const MatmulArgs& a, const Panel& panel) {
-  for (size_t begin = 0; begin < a.tokens; begin += kPanelTokens)
+  const size_t tokens = panel_tokens(a);
+  for (size_t begin = 0; begin < a.tokens; begin += tokens)
     for (size_t group = a.first_group; group < a.end_group; group += kPanelGroups)
-      panel(group, smaller(kPanelGroups, a.end_group - group), begin,
-            smaller(begin + kPanelTokens, a.tokens));
+      panel(group, smaller(kPanelGroups, a.end_group - group), begin, smaller(begin + tokens, a.tokens));
 }
 
 inline void write_panel(const MatmulArgs& a, size_t group, size_t groups, size_t begin, size_t end,
