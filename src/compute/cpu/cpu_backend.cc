@@ -22,6 +22,9 @@ using arith::WeightType;
 // Below about ten microseconds of work a fork costs more than it saves.
 constexpr std::size_t kForkWork = 32768;
 
+// Of rows: as many as a kernel may work on side by side.
+constexpr std::size_t kGroupsAtOnce = 8;
+
 // Of a file's bytes, packed before they are given back.
 constexpr std::size_t kPackPiece = 2 << 20;
 
@@ -52,11 +55,25 @@ void mark(Failed failed, std::size_t row) {
 }  // namespace
 
 template <class Part>
-void CpuBackend::split(std::size_t count, std::size_t work, const Part& part) {
-  if (pool_.threads() == 1 || work < kForkWork) return part(std::size_t{0}, count);
+void CpuBackend::split(std::size_t count, std::size_t grain, std::size_t work, const Part& part) {
+  const std::size_t workers = pool_.threads();
+  if (workers == 1 || work < kForkWork) return part(std::size_t{0}, count);
+  grain = std::clamp<std::size_t>(count / workers, 1, grain);
+  for (std::size_t w = 0; w < workers; ++w)
+    shares_[w].begin.store(partition(count, grain, w, workers).begin, std::memory_order_relaxed);
   const auto job = [&](std::size_t worker) {
-    const Range range = partition(count, 1, worker, pool_.threads());
-    if (range.begin < range.end) part(range.begin, range.end);
+    for (std::size_t i = 0; i < workers; ++i) {
+      const std::size_t owner = (worker + i) % workers;
+      const std::size_t share_end = partition(count, grain, owner, workers).end;
+      auto& begin = shares_[owner].begin;
+      for (std::size_t from = begin.load(std::memory_order_relaxed); from < share_end;) {
+        const std::size_t taken = std::max(grain, (share_end - from) / 4 / grain * grain);
+        const std::size_t to = std::min(share_end, from + taken);
+        if (!begin.compare_exchange_weak(from, to, std::memory_order_relaxed)) continue;
+        part(from, to);
+        from = begin.load(std::memory_order_relaxed);
+      }
+    }
   };
   pool_.run(std::cref(job));
 }
@@ -150,7 +167,7 @@ void CpuBackend::multiply(const MatmulInput& input, const float* x, std::size_t 
     groups += part.end - part.begin;
     work += (part.end - part.begin) * w.group_rows() * w.cols() * tokens / 8;
   }
-  split(groups, work, [&](std::size_t begin, std::size_t end) {
+  split(groups, kGroupsAtOnce, work, [&](std::size_t begin, std::size_t end) {
     std::size_t before = 0;  // groups of the products already passed
     for (const Product& product : products) {
       const CpuMatrix& w = packed(*product.weights);

@@ -2,6 +2,7 @@
 // fixed pool, one fork and join per operation, none where the work is smaller than a fork.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -16,7 +17,7 @@ namespace cortensor::compute {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const KernelTable& kernels, std::size_t threads)
-      : kernels_(kernels), pool_(threads), input_(kernels), gated_(kernels) {}
+      : kernels_(kernels), pool_(threads), shares_(threads), input_(kernels), gated_(kernels) {}
 
   std::string name() const override;
   std::size_t threads() const override { return pool_.threads(); }
@@ -46,10 +47,16 @@ class CpuBackend final : public Backend {
     std::size_t cost_before;        // of the items before this one
   };
 
-  // Runs part(begin, end) over a partition of [0, count); on the caller's thread alone if `work`, a rough
-  // number of elementary steps, does not pay for a fork.
+  // Runs part(begin, end) over parts of [0, count), multiples of `grain` where there is enough; on the
+  // caller's thread alone if `work`, a rough number of elementary steps, does not pay for a fork. Each worker
+  // has a share, the same one every time, for whose memory it may be the nearest, and takes it in parts; who
+  // has finished helps the others, whose cores may be slower, or shared with neighbours.
   template <class Part>
-  void split(std::size_t count, std::size_t work, const Part& part);
+  void split(std::size_t count, std::size_t grain, std::size_t work, const Part& part);
+  template <class Part>
+  void split(std::size_t count, std::size_t work, const Part& part) {
+    split(count, 1, work, part);
+  }
 
   // Makes input_ of x.
   void take_input(const float* x, std::size_t tokens, std::span<const Product> products, Failed failed);
@@ -60,8 +67,13 @@ class CpuBackend final : public Backend {
   void attend_item(const AttendItem& item, const float* q, std::size_t heads, const KvShape& shape,
                    std::size_t offset, float* out, Failed failed) const;
 
+  struct alignas(64) Share {
+    std::atomic<std::size_t> begin;  // of what is left
+  };
+
   const KernelTable& kernels_;
   ThreadPool pool_;
+  std::vector<Share> shares_;      // of one split()
   MatmulInput input_;              // of one matmul()
   MatmulInput gated_;              // of one feed_forward(), for its last product
   std::vector<float> gate_, up_;   // of one feed_forward(): a panel, [tokens, rows of the panel]
