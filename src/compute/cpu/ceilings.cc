@@ -78,6 +78,7 @@ __attribute__((target("avx512f,avx512vnni"))) std::uint64_t products_avx512(std:
   constexpr int kSums = 12;
   __m512i sums[kSums];
   const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
+#pragma GCC unroll 12
   for (auto& sum : sums) sum = _mm512_setzero_si512();
   for (std::uint64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
@@ -87,6 +88,38 @@ __attribute__((target("avx512f,avx512vnni"))) std::uint64_t products_avx512(std:
     }
   }
   return rounds * kSums * 64;
+}
+
+__attribute__((target("avx2,fma"))) std::uint64_t fmas_avx2(std::uint64_t rounds) {
+  constexpr int kSums = 12;
+  __m256 sums[kSums];
+  const __m256 a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(0.25f);
+#pragma GCC unroll 12
+  for (auto& sum : sums) sum = _mm256_setzero_ps();
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int k = 0; k < kSums; ++k) {
+      sums[k] = _mm256_fmadd_ps(a, b, sums[k]);
+      asm volatile("" : "+x"(sums[k]));
+    }
+  }
+  return rounds * kSums * 8;
+}
+
+__attribute__((target("avx512f"))) std::uint64_t fmas_avx512(std::uint64_t rounds) {
+  constexpr int kSums = 12;
+  __m512 sums[kSums];
+  const __m512 a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
+#pragma GCC unroll 12
+  for (auto& sum : sums) sum = _mm512_setzero_ps();
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int k = 0; k < kSums; ++k) {
+      sums[k] = _mm512_fmadd_ps(a, b, sums[k]);
+      asm volatile("" : "+v"(sums[k]));
+    }
+  }
+  return rounds * kSums * 16;
 }
 
 __attribute__((target("amx-tile,amx-int8"))) std::uint64_t products_amx(std::uint64_t rounds) {
@@ -144,6 +177,20 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) std::uint64_t products_neon(st
   return rounds * kSums * 16;
 }
 
+std::uint64_t fmas_neon(std::uint64_t rounds) {
+  constexpr int kSums = 16;
+  float32x4_t sums[kSums] = {};
+  const float32x4_t a = vdupq_n_f32(0.5f), b = vdupq_n_f32(0.25f);
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 16
+    for (int k = 0; k < kSums; ++k) {
+      sums[k] = vfmaq_f32(sums[k], a, b);
+      asm volatile("" : "+w"(sums[k]));
+    }
+  }
+  return rounds * kSums * 4;
+}
+
 #endif
 
 }  // namespace
@@ -166,6 +213,18 @@ std::uint64_t plain_products(std::string_view isa, std::uint64_t rounds) {
   if (isa == "avx2") return products_avx2(rounds);
 #elif defined(__aarch64__)
   if (isa == "neon") return products_neon(rounds);
+#endif
+  (void)isa;
+  (void)rounds;
+  return 0;
+}
+
+std::uint64_t plain_fmas(std::string_view isa, std::uint64_t rounds) {
+#if defined(__x86_64__)
+  if (isa == "avx512" || isa == "amx") return fmas_avx512(rounds);
+  if (isa == "avx2") return fmas_avx2(rounds);
+#elif defined(__aarch64__)
+  if (isa == "neon") return fmas_neon(rounds);
 #endif
   (void)isa;
   (void)rounds;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <functional>
 #include <utility>
 
@@ -263,29 +264,29 @@ void CpuBackend::store_kv(const float* keys, const float* values, const KvShape&
   }
 }
 
-// Items are as large as the kernel takes, for they share the reading of keys and values, unless that leaves
-// workers without any.
+// Items are as large as the kernel takes, for they share the widening of keys and values, unless that leaves
+// workers without any. The longest come first, so that none is left over in the end.
 void CpuBackend::plan_attention(std::size_t heads, const KvShape& shape,
                                 std::span<const SequenceRows> sequences) {
   const std::size_t group = heads / shape.kv_heads;
   for (std::size_t limit = kAttendQueries; limit >= 1; limit /= 2) {
     const std::size_t heads_at_once = std::min(group, limit);
-    const std::size_t rows_at_once = std::max<std::size_t>(1, limit / heads_at_once);
+    const std::size_t rows_at_once = std::bit_floor(limit / heads_at_once);  // as many times into a page
     items_.clear();
-    attend_cost_ = 0;
     for (const SequenceRows& sequence : sequences) {
-      for (std::size_t h = 0; h < heads;) {  // the last item of a KV head may take fewer
-        const std::size_t item_heads = std::min(heads_at_once, group - h % group);
-        for (std::size_t row = 0; row < sequence.rows; row += rows_at_once) {
-          const std::size_t rows = std::min(rows_at_once, sequence.rows - row);
-          items_.push_back({&sequence, row, rows, h, item_heads, attend_cost_});
-          attend_cost_ += rows * item_heads * (sequence.first_position + row + rows);
+      for (std::size_t row = 0, rows; row < sequence.rows; row += rows) {
+        const std::size_t position = sequence.first_position + row;
+        rows = std::min(sequence.rows - row, rows_at_once - position % rows_at_once);
+        for (std::size_t h = 0, item_heads; h < heads; h += item_heads) {
+          item_heads = std::min(heads_at_once, group - h % group);  // of a KV head's last item perhaps fewer
+          items_.push_back({&sequence, row, rows, h, item_heads, rows * item_heads * (position + rows)});
         }
-        h += item_heads;
       }
     }
-    if (pool_.threads() == 1 || items_.size() >= 2 * pool_.threads()) return;
+    if (pool_.threads() == 1 || items_.size() >= 2 * pool_.threads()) break;
   }
+  std::sort(items_.begin(), items_.end(),
+            [](const AttendItem& a, const AttendItem& b) { return a.cost > b.cost; });
 }
 
 void CpuBackend::attend_item(const AttendItem& item, const float* q, std::size_t heads, const KvShape& shape,
@@ -309,7 +310,7 @@ void CpuBackend::attend_item(const AttendItem& item, const float* q, std::size_t
                         shape.head_dim,
                         arith::attention_scale(shape.head_dim),
                         shape.cache == arith::CacheType::f16};
-  const std::uint32_t bad = kernels_.attend(&args);
+  const std::uint64_t bad = kernels_.attend(&args);
   for (std::size_t i = 0; i < count; ++i)
     if (bad >> i & 1) mark(failed, rows[i]);
 }
@@ -318,19 +319,15 @@ void CpuBackend::attend(const float* q, std::size_t heads, const KvShape& shape,
                         std::span<const SequenceRows> sequences, float* out, Failed failed) {
   CORTENSOR_CHECK(shape.head_dim % 8 == 0 && shape.head_dim <= kMaxHeadDim && heads % shape.kv_heads == 0);
   plan_attention(heads, shape, sequences);
-  const auto job = [&](std::size_t worker) {
-    // The items whose cost begins within this worker's equal share of the whole.
-    const auto share = [&](std::size_t w) {
-      const std::size_t bound = (attend_cost_ * w + pool_.threads() - 1) / pool_.threads();
-      return std::lower_bound(
-          items_.begin(), items_.end(), bound,
-          [](const AttendItem& item, std::size_t cost) { return item.cost_before < cost; });
-    };
-    for (auto item = share(worker); item != share(worker + 1); ++item)
-      attend_item(*item, q, heads, shape, offset, out, failed);
+  std::atomic<std::size_t> next{0};
+  const auto job = [&](std::size_t) {
+    for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items_.size();)
+      attend_item(items_[i], q, heads, shape, offset, out, failed);
   };
-  if (attend_cost_ * shape.head_dim >= kForkWork) return pool_.run(std::cref(job));
-  for (const AttendItem& item : items_) attend_item(item, q, heads, shape, offset, out, failed);
+  std::size_t cost = 0;
+  for (const AttendItem& item : items_) cost += item.cost;
+  if (cost * shape.head_dim < kForkWork) return job(0);
+  pool_.run(std::cref(job));
 }
 
 void CpuBackend::check_finite(const float* x, std::size_t tokens, std::size_t width, Failed failed) {

@@ -39,12 +39,12 @@ class CpuBackend final : public Backend {
   void check_finite(const float* x, std::size_t tokens, std::size_t width, Failed failed) override;
 
  private:
-  // A few query heads of consecutive rows of one sequence, all of the same KV head.
+  // A few query heads of consecutive rows of one sequence, all of the same KV head and ending in one page.
   struct AttendItem {
     const SequenceRows* sequence;
     std::size_t row, rows;          // within the sequence
     std::size_t first_head, heads;  // query heads
-    std::size_t cost_before;        // of the items before this one
+    std::size_t cost;               // queries times keys
   };
 
   // Runs part(begin, end) over parts of [0, count), multiples of `grain` where there is enough; on the
@@ -78,7 +78,6 @@ class CpuBackend final : public Backend {
   MatmulInput gated_;              // of one feed_forward(), for its last product
   std::vector<float> gate_, up_;   // of one feed_forward(): a panel, [tokens, rows of the panel]
   std::vector<AttendItem> items_;  // of one attend()
-  std::size_t attend_cost_ = 0;
 };
 
 }  // namespace cortensor::compute

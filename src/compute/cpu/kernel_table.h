@@ -47,9 +47,9 @@ struct AttendQuery {
   size_t keys;     // >= 1
 };
 
-constexpr size_t kAttendQueries = 8;
+constexpr size_t kAttendQueries = 64;
 
-// Queries that share a KV head, by rising number of keys.
+// Queries that share a KV head, by rising number of keys, the last key of each in the same page.
 struct AttendArgs {
   const AttendQuery* queries;
   size_t count;  // 1 .. kAttendQueries
@@ -98,7 +98,7 @@ struct KernelTable {
   // A10.3. sincos: [pairs, 2]
   void (*rope)(float* x, size_t heads, size_t head_dim, const float* sincos, size_t pairs);
   // A12. Bit i of the result: query i or one of its scores is not finite.
-  uint32_t (*attend)(const AttendArgs*);
+  uint64_t (*attend)(const AttendArgs*);
 };
 
 const KernelTable* scalar_kernels();

@@ -88,6 +88,12 @@ inline F32 scale_by_exponent(F32 p, F32 t) {
 inline float max_of(F32 v) {
   return _mm512_reduce_max_ps(v);
 }
+inline float sum_of(F32 v) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
 
 inline I32 izero() {
   return _mm512_setzero_si512();

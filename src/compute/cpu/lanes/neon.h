@@ -103,6 +103,10 @@ inline F32 scale_by_exponent(F32 p, F32 t) {
 inline float max_of(F32 v) {
   return vmaxvq_f32(v);
 }
+inline float sum_of(F32 v) {
+  const float32x2_t s = vadd_f32(vget_low_f32(v), vget_high_f32(v));
+  return vget_lane_f32(s, 0) + vget_lane_f32(s, 1);
+}
 
 inline I32 izero() {
   return vdupq_n_s32(0);

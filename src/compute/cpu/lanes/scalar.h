@@ -100,6 +100,9 @@ inline F32 scale_by_exponent(F32 p, F32 t) {
 inline float max_of(F32 v) {
   return v;
 }
+inline float sum_of(F32 v) {
+  return v;
+}
 
 inline I32 izero() {
   return 0;
