@@ -48,10 +48,13 @@ class Api {
   // The model that a call names; `session` becomes what the header says, which may not contradict the body.
   Parsed<const ServedModel*> model_of(const std::string& name, const http::Request& request,
                                       std::string& session) const;
+  // What a call asks the network to compute, the account and the session still to be filled in.
+  template <typename Call>
+  Parsed<TaskSpec> task_of(Parsed<Call>& call, const http::Request& request,
+                           Clock::time_point received) const;
   // Starts a task in the session named, or in the key's own. None: it has answered with the error.
-  std::optional<TaskId> start(const Caller& caller, const std::string& session, const ServedModel& model,
-                              TaskSpec spec, std::shared_ptr<TaskListener> reply,
-                              const http::Responder& responder);
+  std::optional<TaskId> start(const Caller& caller, const std::string& session, TaskSpec spec,
+                              std::shared_ptr<TaskListener> reply, const http::Responder& responder);
 
   // sessions.cc
   void create_session(const Caller& caller, http::Request& request, http::Responder& responder);

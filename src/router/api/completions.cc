@@ -20,39 +20,43 @@ void Api::completion(const Caller& caller, http::Request& request, http::Respond
 
 void Api::complete(const Caller& caller, const http::Request& request, http::Responder& responder,
                    bool chat) {
-  TaskSpec spec;
-  spec.received = core_.executor().now();
+  const auto received = core_.executor().now();
   auto call = chat ? parse_chat(request.body) : parse_completion(request.body);
-  if (!call) return respond_error(responder, call.error());
-  const auto model = model_of(call->model, request, call->session);
-  if (!model) return respond_error(responder, model.error());
-  auto requests = make_requests(*call, **model);
-  if (!requests) return respond_error(responder, requests.error());
+  auto spec = task_of(call, request, received);
+  if (!spec) return respond_error(responder, spec.error());
 
-  spec.requests = std::move(*requests);
-  spec.want_logprobs = call->logprobs;
-  spec.top_logprobs = call->top_logprobs;
+  spec->want_logprobs = call->logprobs;
+  spec->top_logprobs = call->top_logprobs;
   const auto now = core_.executor().wall_now().time_since_epoch();
   auto reply = std::make_shared<CompletionReply>(
-      *call, **model, core_.options().arithmetic_version, spec.requests.size(),
+      *call, *spec->model, core_.options().arithmetic_version, spec->requests.size(),
       std::chrono::duration_cast<std::chrono::seconds>(now).count(), responder);
-  if (const auto task = start(caller, call->session, **model, std::move(spec), reply, responder))
-    reply->begin(*task);
+  if (const auto task = start(caller, call->session, std::move(*spec), reply, responder)) reply->begin(*task);
 }
 
 void Api::embed(const Caller& caller, http::Request& request, http::Responder& responder) {
-  TaskSpec spec;
-  spec.received = core_.executor().now();
+  const auto received = core_.executor().now();
   auto call = parse_embedding(request.body);
-  if (!call) return respond_error(responder, call.error());
-  const auto model = model_of(call->model, request, call->session);
-  if (!model) return respond_error(responder, model.error());
-  auto requests = make_requests(*call, **model);
-  if (!requests) return respond_error(responder, requests.error());
+  auto spec = task_of(call, request, received);
+  if (!spec) return respond_error(responder, spec.error());
 
+  auto reply = std::make_shared<EmbeddingReply>(*call, spec->requests.size(), responder);
+  start(caller, call->session, std::move(*spec), std::move(reply), responder);
+}
+
+template <typename Call>
+Parsed<TaskSpec> Api::task_of(Parsed<Call>& call, const http::Request& request,
+                              Clock::time_point received) const {
+  if (!call) return tl::unexpected(call.error());
+  const auto model = model_of(call->model, request, call->session);
+  if (!model) return tl::unexpected(model.error());
+  auto requests = make_requests(*call, **model);
+  if (!requests) return tl::unexpected(requests.error());
+  TaskSpec spec;
+  spec.received = received;
+  spec.model = *model;
   spec.requests = std::move(*requests);
-  auto reply = std::make_shared<EmbeddingReply>(*call, spec.requests.size(), responder);
-  start(caller, call->session, **model, std::move(spec), std::move(reply), responder);
+  return spec;
 }
 
 Parsed<const ServedModel*> Api::model_of(const std::string& name, const http::Request& request,
@@ -70,14 +74,13 @@ Parsed<const ServedModel*> Api::model_of(const std::string& name, const http::Re
   return model;
 }
 
-std::optional<TaskId> Api::start(const Caller& caller, const std::string& named, const ServedModel& model,
-                                 TaskSpec spec, std::shared_ptr<TaskListener> reply,
-                                 const http::Responder& responder) {
+std::optional<TaskId> Api::start(const Caller& caller, const std::string& named, TaskSpec spec,
+                                 std::shared_ptr<TaskListener> reply, const http::Responder& responder) {
   const auto refuse = [&](const Error& error, std::string_view param = {}) {
     respond_error(responder, error, param);
     return std::nullopt;
   };
-  const std::string& id = model.manifest.id;
+  const std::string& id = spec.model->manifest.id;
   Result<ledger::Session> session = fail(ErrorKind::internal, "");
   if (!named.empty()) {
     session = core_.sessions().find(caller.account, SessionId(named));
@@ -93,7 +96,6 @@ std::optional<TaskId> Api::start(const Caller& caller, const std::string& named,
 
   spec.account = caller.account;
   spec.session = std::move(*session);
-  spec.model = &model;
   const auto task = core_.submit(std::move(spec), std::move(reply));
   if (!task) return refuse(task.error());
   responder.on_close([&core = core_, alive = alive_, id = *task] {
