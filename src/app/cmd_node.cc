@@ -33,8 +33,9 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
       ->transform(thread_count());
   command->add_option("--slots", options->slots, slots_help)->capture_default_str()->transform(whole(1, 256));
   command
-      ->add_option("--kv-memory", options->kv_memory,
-                   "MiB at most for each model's key/value cache; 0 is a quarter of the machine's memory")
+      ->add_option(
+          "--kv-memory", options->kv_memory,
+          "MiB at most for each model's key/value cache; 0 is its share of a quarter of the machine's memory")
       ->capture_default_str()
       ->transform(whole(0, 1 << 24));
   command->add_option("--isa", options->isa, kIsaHelp);

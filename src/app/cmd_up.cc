@@ -139,7 +139,7 @@ Result<Exit> up(Options& options) {
       std::printf("%s has ended; the network goes on without it. Its log: %s/%s.log\n", name.c_str(),
                   (*network)->log_folder().c_str(), name.c_str());
     std::fflush(stdout);
-    if (const Status status = (*network)->check(); !status) return status.error();
+    if (const Status status = (*network)->check_router(); !status) return status.error();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   std::puts("\nStopping…");

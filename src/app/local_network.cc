@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "app/node_command.h"
 #include "app/secret_file.h"
 #include "client/api_client.h"
 #include "crypto/ed25519.h"
@@ -117,6 +118,8 @@ Status LocalNetwork::launch(const LocalNetworkOptions& options) {
     arguments.insert(arguments.end(), models.begin(), models.end());
     return arguments;
   };
+  const std::size_t caches = (static_cast<std::size_t>(options.miners) + 1) * options.models.size();
+  const std::string kv_memory = std::to_string(cache_share(caches));
 
   Status status = start_process(kRouter, with_models({"router", "--data", options.data + "/router", "--api",
                                                       "127.0.0.1:" + std::to_string(api_port_), "--nodes",
@@ -127,14 +130,15 @@ Status LocalNetwork::launch(const LocalNetworkOptions& options) {
     status =
         start_process(name,
                       with_models({"miner", "--join", join_link_, "--key", options.data + "/" + name + ".key",
-                                   "--threads", "1", "--slots", "16"}),
+                                   "--threads", "1", "--slots", "16", "--kv-memory", kv_memory}),
                       miner_token_);
   }
   if (status)
-    status = start_process("validator",
-                           with_models({"validator", "--join", join_link_, "--key",
-                                        options.data + "/validator.key", "--threads", "1", "--slots", "4"}),
-                           validator_token_);
+    status = start_process(
+        "validator",
+        with_models({"validator", "--join", join_link_, "--key", options.data + "/validator.key", "--threads",
+                     "1", "--slots", "4", "--kv-memory", kv_memory}),
+        validator_token_);
   if (!status) return status;
   return wait_until_ready(options.miners);
 }
@@ -152,7 +156,8 @@ Status LocalNetwork::wait_until_ready(int miners) {
   client::ApiClient api(url_, api_key_);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
   for (;;) {
-    if (Status status = check(); !status) return status;
+    for (Process& process : processes_)
+      if (Status status = check(process); !status) return status;
     if (const auto nodes = api.attached_nodes(); nodes && nodes->miners >= miners && nodes->validators >= 1)
       return ok();
     if (std::chrono::steady_clock::now() > deadline)
@@ -172,12 +177,15 @@ std::vector<std::string> LocalNetwork::take_lost_nodes() {
   return lost;
 }
 
-Status LocalNetwork::check() {
-  for (Process& process : processes_)
-    if (const auto code = process.exit_code())
-      return fail(ErrorKind::unavailable, process.name() + " ended with exit code " + std::to_string(*code) +
-                                              "; see " + log_folder_ + "/" + process.name() + ".log");
-  return ok();
+Status LocalNetwork::check_router() {
+  return check(processes_.front());
+}
+
+Status LocalNetwork::check(Process& process) const {
+  const auto code = process.exit_code();
+  if (!code) return ok();
+  return fail(ErrorKind::unavailable, process.name() + " ended with exit code " + std::to_string(*code) +
+                                          "; see " + log_folder_ + "/" + process.name() + ".log");
 }
 
 }  // namespace cortensor::app

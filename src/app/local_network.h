@@ -25,7 +25,7 @@ class LocalNetwork {
  public:
   // Returns when every node is attached. On an error nothing is left running.
   static Result<std::unique_ptr<LocalNetwork>> start(const LocalNetworkOptions& options);
-  ~LocalNetwork();  // nodes first, then the router
+  ~LocalNetwork();  // the router first, then the nodes
   LocalNetwork(const LocalNetwork&) = delete;
   LocalNetwork& operator=(const LocalNetwork&) = delete;
 
@@ -38,8 +38,8 @@ class LocalNetwork {
 
   // The names of nodes that have ended by themselves since the last call. The network goes on without them.
   std::vector<std::string> take_lost_nodes();
-  // The first process that has ended by itself, as an error naming it and its log.
-  Status check();
+  // An error once the router has ended by itself: nothing goes on without it.
+  Status check_router();
 
  private:
   LocalNetwork() = default;
@@ -48,11 +48,12 @@ class LocalNetwork {
   Status start_process(const std::string& name, const std::vector<std::string>& arguments,
                        const std::string& join_token = {});
   Status wait_until_ready(int miners);
+  Status check(Process& process) const;  // a process that has ended is an error naming it and its log
 
   std::string url_, api_key_, join_link_, miner_token_, validator_token_, log_folder_;
   NodeId router_;
   std::uint16_t api_port_ = 0, node_port_ = 0;
-  std::vector<Process> processes_;  // in the order started
+  std::vector<Process> processes_;  // in the order started: the router first
 };
 
 }  // namespace cortensor::app

@@ -2,12 +2,14 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "app/model_path.h"
 #include "app/secret_file.h"
 #include "arith/version.h"
 #include "base/log.h"
+#include "base/runtime/machine.h"
 #include "crypto/ed25519.h"
 #include "http/asio_executor.h"
 #include "miner/core/miner_core.h"
@@ -34,7 +36,7 @@ Result<Loaded> load_all(const NodeOptions& options) {
   engine_options.isa = options.isa;
   engine_options.threads = options.threads;
   engine_options.max_sequences = options.slots;
-  engine_options.kv_bytes = options.kv_memory << 20;
+  engine_options.kv_bytes = (options.kv_memory != 0 ? options.kv_memory : cache_share(named->size())) << 20;
   Loaded loaded;
   for (const NamedModel& model : *named) {
     auto engine = load_engine(model.path, engine_options);
@@ -86,6 +88,10 @@ Result<protocol::JoinLink> join_link(const NodeOptions& options) {
 }
 
 }  // namespace
+
+std::uint64_t cache_share(std::size_t caches) {
+  return std::max<std::uint64_t>(1, (usable_memory() >> 20) / 4 / caches);
+}
 
 Result<Exit> run_node(const NodeOptions& options) {
   log::set_role(std::string(to_string(options.role)));

@@ -19,8 +19,11 @@ struct NodeOptions {
   std::string isa;
   std::size_t threads = 0;
   std::uint32_t slots = 8;
-  std::uint64_t kv_memory = 0;  // MiB for each model's key/value cache; 0: a quarter of the machine's memory
+  std::uint64_t kv_memory = 0;  // MiB for each model's key/value cache; 0: cache_share() of its models
 };
+
+// MiB for each of the key/value caches on this machine, which together get a quarter of its memory.
+std::uint64_t cache_share(std::size_t caches);
 
 Result<Exit> run_node(const NodeOptions& options);
 

@@ -56,9 +56,18 @@ class FirstRun(unittest.TestCase):
             self.assertTrue(cortensor("chat", input="Hello\n").strip())
             self.assertIn("open", cortensor("session", "list"))
 
-            # One miner dies: the network says so and goes on.
             children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            miner = next(pid for pid in children if b"\0miner\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+            arguments = {pid: pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in children}
+
+            # The caches of all nodes together get a quarter of the memory.
+            caches = [int(words[words.index("--kv-memory") + 1]) << 20 for words in arguments.values()
+                      if "router" not in words]
+            self.assertEqual(len(caches), 3)
+            self.assertGreater(min(caches), 0)
+            self.assertLessEqual(sum(caches), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+
+            # One miner dies: the network says so and goes on.
+            miner = next(pid for pid, words in arguments.items() if "miner" in words)
             os.kill(int(miner), signal.SIGKILL)
             wait_for(lambda: "goes on without it" in printed(), "the notice")
             self.assertTrue(cortensor("chat", "Hello").strip())
