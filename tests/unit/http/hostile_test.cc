@@ -87,9 +87,9 @@ TEST(Hostile, GarbageIsSurvived) {
 // Slow senders of headers and of bodies get 408; a client that never says anything is closed without a word.
 TEST(Hostile, SlowClientsAreSentAway) {
   ServerOptions options;
-  options.limits.header_timeout = milliseconds(40);
-  options.limits.body_timeout = milliseconds(40);
-  options.limits.idle_timeout = milliseconds(40);
+  options.limits.header_timeout = milliseconds(200);
+  options.limits.body_timeout = milliseconds(200);
+  options.limits.idle_timeout = milliseconds(200);
   TestServer server(answer, options);
   RawClient header(server.port());
   RawClient body(server.port());
