@@ -88,7 +88,7 @@ class BpeMerger {
   std::priority_queue<Pair, std::vector<Pair>, std::greater<>> heap_;
 };
 
-// Pairs of tokens to their merges.
+// Pairs of tokens to their merges, best first.
 class MergeTable {
   auto same(TokenId left, TokenId right) const {
     return
@@ -97,23 +97,22 @@ class MergeTable {
 
  public:
   explicit MergeTable(std::size_t capacity) : index_(capacity) { rules_.reserve(capacity); }
-  // The first merge of a pair stays. At most `capacity` pairs.
-  void add(TokenId left, TokenId right, Merge merge) {
+  // Ranks behind what is there, or changes nothing where the pair has a merge. At most `capacity` pairs.
+  void add(TokenId left, TokenId right, TokenId whole) {
     std::uint32_t& slot = index_.slot(key_of(left, right), same(left, right));
     if (slot != FlatIndex::kNone) return;
     slot = static_cast<std::uint32_t>(rules_.size());
-    rules_.push_back({left, right, merge});
+    rules_.push_back({left, right, whole});
   }
   std::optional<Merge> find(TokenId left, TokenId right) const {
     const std::uint32_t rule = index_.find(key_of(left, right), same(left, right));
     if (rule == FlatIndex::kNone) return std::nullopt;
-    return rules_[rule].merge;
+    return Merge{rule, rules_[rule].whole};
   }
 
  private:
   struct Rule {
-    TokenId left, right;
-    Merge merge;
+    TokenId left, right, whole;
   };
   static std::uint64_t key_of(TokenId left, TokenId right) { return std::uint64_t{left} << 32 | right; }
   std::vector<Rule> rules_;

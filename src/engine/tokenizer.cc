@@ -41,7 +41,7 @@ Result<MergeTable> read_merges(const GgufFile& file, const Vocabulary& vocabular
     const auto whole = spelled.find(joined);
     if (left == spelled.end() || right == spelled.end() || whole == spelled.end())
       return corrupt("merge " + std::to_string(rank) + " names a token that is not in the vocabulary");
-    table.add(left->second, right->second, {static_cast<std::uint32_t>(rank), whole->second});
+    table.add(left->second, right->second, whole->second);
   }
   return table;
 }
