@@ -113,11 +113,12 @@ inline bool segments_are_good(WeightType type, const std::uint8_t* row, std::siz
     const float magnitude = std::fabs(read_at<float>(row, 0));
     const std::uint8_t* codes = row + 4;
     good &= magnitude == 0.0f || (magnitude >= 0x1p-40f && magnitude <= 0x1p40f);
-    unsigned bad = 0;
+    std::uint8_t bad = 0;
     if (type == WeightType::s4)
-      for (std::size_t i = 0; i < length / kBlock; ++i) bad |= is_s4_code(codes[i]) ? 0u : 1u;
+      for (std::size_t i = 0; i < length / kBlock; ++i)
+        bad = static_cast<std::uint8_t>(bad | !is_s4_code(codes[i]));
     else
-      for (std::size_t i = 0; i < length; ++i) bad |= codes[i] == 0x80 ? 1u : 0u;
+      for (std::size_t i = 0; i < length; ++i) bad = static_cast<std::uint8_t>(bad | (codes[i] == 0x80));
     good &= bad == 0;
     row += segment_bytes(type, length);
     at += length;
