@@ -1,0 +1,128 @@
+// What the products' kernels do when nobody disturbs them: one thread, an input made before, matrices with
+// the shapes of Llama-3.2-1B; the best and the median of many calls, in billions of multiply-adds a second.
+// The first two shapes stay in the second-level cache, the others come from memory: what is between them is
+// lost there.
+//
+//   matmul_bench [--isa amx] [--type q8_0,q4_0] [--tokens 256] [--calls 100]
+//
+// Quantised and native types.
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "compute/backend.h"
+#include "compute/cpu/cpu_matrix.h"
+#include "compute/cpu/dispatch.h"
+#include "compute/cpu/matmul_input.h"
+#include "random_rows.h"
+
+namespace cortensor::bench {
+namespace {
+
+double now() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+struct Options {
+  std::vector<std::string> isas, types{"q8_0", "q4_0", "s8"};
+  std::size_t tokens = 256, calls = 100;
+};
+
+struct Shape {
+  std::size_t rows, cols, matrices;  // in turns, so that they come from memory
+};
+constexpr Shape kShapes[] = {
+    {64, 2048, 1}, {512, 2048, 1}, {8192, 2048, 4}, {2048, 8192, 4}, {2048, 2048, 12}};
+
+auto kernel_of(const compute::KernelTable& kernels, WeightType type) {
+  if (type == WeightType::s8) return kernels.matmul_s8;
+  if (type == WeightType::s4) return kernels.matmul_s4;
+  return kernels.matmul[static_cast<std::size_t>(type)];
+}
+
+void measure(const Options& options, const compute::KernelTable& kernels, compute::Backend& backend,
+             const std::string& type, const Shape& shape) {
+  const Bytes rows = random_rows(kTypes.at(type), shape.rows, shape.cols);
+  std::vector<std::unique_ptr<compute::Matrix>> matrices;
+  for (std::size_t i = 0; i < shape.matrices; ++i) {
+    auto matrix = backend.load(kTypes.at(type), shape.rows, shape.cols, rows);
+    if (!matrix) return void(std::fprintf(stderr, "%s\n", matrix.error().message.c_str()));
+    matrices.push_back(std::move(*matrix));
+  }
+  std::vector<float> x(shape.cols), out(options.tokens * shape.rows);
+  compute::MatmulInput input(kernels);
+  const compute::Product products[] = {{matrices[0].get(), out.data()}};
+  input.begin(options.tokens, products);
+  for (std::size_t t = 0; t < options.tokens; ++t) {
+    for (std::size_t i = 0; i < shape.cols; ++i)
+      x[i] = static_cast<float>((t * shape.cols + i) * 2654435761u % 1000) * 1e-3f - 0.5f;
+    input.put(t, 0, x.data(), shape.cols);
+  }
+  std::vector<double> seconds;
+  for (std::size_t call = 0; call <= options.calls; ++call) {
+    const auto& w = static_cast<const compute::CpuMatrix&>(*matrices[call % shape.matrices]);
+    compute::MatmulArgs args = input.args(w.type());
+    args.weights = w.data();
+    args.rows = shape.rows;
+    args.end_group = w.groups();
+    args.out = out.data();
+    const double start = now();
+    kernel_of(kernels, w.type())(&args);
+    if (call > 0) seconds.push_back(now() - start);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double work = 1e-9 * static_cast<double>(shape.rows * shape.cols * options.tokens);
+  std::printf("%-6s %-4s %5zu x %4zu by %zu tokens  best %6.1f  median %6.1f GMAC/s\n", kernels.name,
+              type.c_str(), shape.rows, shape.cols, options.tokens, work / seconds.front(),
+              work / seconds[seconds.size() / 2]);
+  std::fflush(stdout);
+}
+
+}  // namespace
+}  // namespace cortensor::bench
+
+int main(int argc, char** argv) {
+  using namespace cortensor;
+  const auto split = [](const std::string& text) {
+    std::vector<std::string> parts;
+    std::istringstream in(text);
+    for (std::string part; std::getline(in, part, ',');) parts.push_back(part);
+    return parts;
+  };
+  bench::Options options;
+  for (const auto* table : compute::available_kernels())
+    if (table != compute::scalar_kernels()) options.isas.emplace_back(table->name);
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i], value = argv[i + 1];
+    if (flag == "--isa") options.isas = split(value);
+    if (flag == "--type") options.types = split(value);
+    if (flag == "--tokens") options.tokens = std::stoul(value);
+    if (flag == "--calls") options.calls = std::stoul(value);
+  }
+  for (const std::string& isa : options.isas) {
+    auto kernels = compute::choose_kernels(isa);
+    auto backend = compute::make_cpu_backend({1, isa});
+    if (!kernels || !backend) {
+      std::fprintf(stderr, "%s\n", (kernels ? backend.error() : kernels.error()).message.c_str());
+      return 1;
+    }
+    for (const std::string& type : options.types) {
+      const auto known = bench::kTypes.find(type);
+      if (known == bench::kTypes.end() ||
+          !(arith::is_quantised(known->second) || arith::is_segmented(known->second))) {
+        std::fprintf(stderr, "expected a quantised or native type, found '%s'\n", type.c_str());
+        return 1;
+      }
+      for (const bench::Shape& shape : bench::kShapes)
+        bench::measure(options, **kernels, **backend, type, shape);
+    }
+  }
+}
