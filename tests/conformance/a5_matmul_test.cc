@@ -88,6 +88,14 @@ TEST_P(A5, PanelsOfTokens) {
           expect_exact(*backend, type, 1 + random() % 40, cols, tokens, kKinds[random() % 6], random);
 }
 
+// Rows so long that fewer tokens make a panel, and more groups of rows than are written together.
+TEST_P(A5, PanelsOfLongRows) {
+  Random random(14);
+  const auto backend = this->backend(1);
+  for (const WeightType type : {WeightType::q8_0, WeightType::q6_k, WeightType::s8, WeightType::s4})
+    expect_exact(*backend, type, 130, 16384, 83, Kind::ordinary, random);
+}
+
 TEST_P(A5, EveryRemainderOfColumnsOfRegularWeights) {
   Random random(6);
   const auto backend = this->backend(1);
