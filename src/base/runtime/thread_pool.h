@@ -1,5 +1,5 @@
-// Fixed workers with a static partition: the caller's thread is worker 0, and run() is one fork and one join.
-// Which worker computes an output never changes the output, so partitions may follow the machine freely.
+// Fixed workers: the caller's thread is worker 0, and run() is one fork and one join. Which worker computes
+// an output never changes the output, so work may be divided as suits the machine.
 #pragma once
 
 #include <cstddef>

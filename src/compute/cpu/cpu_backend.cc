@@ -104,7 +104,7 @@ Result<std::unique_ptr<Matrix>> CpuBackend::load(WeightType type, std::size_t ro
   const std::size_t group_bytes = matrix->group_rows() * stride;
   const std::size_t at_once = std::max<std::size_t>(1, kPackPiece / group_bytes);
   std::atomic<bool> finite{true};
-  split(matrix->groups(), rows * cols, [&](std::size_t begin, std::size_t end) {
+  split(matrix->groups(), at_once, rows * cols, [&](std::size_t begin, std::size_t end) {
     for (std::size_t group = begin; group < end; group += at_once) {
       const std::size_t next = std::min(end, group + at_once);
       if (!matrix->pack(bytes.data(), group, next)) return finite.store(false, std::memory_order_relaxed);
