@@ -8,18 +8,16 @@
 //
 // --rows 1 is a step of generation. --clock cpu counts the processor time of the calling thread instead: for
 // one thread on a machine with other work.
-#include <time.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/runtime/thread_pool.h"
+#include "bench.h"
 #include "compute/backend.h"
 #include "compute/cpu/buffer.h"
 #include "compute/cpu/ceilings.h"
@@ -30,14 +28,6 @@ namespace {
 
 using compute::KvShape;
 using compute::SequenceRows;
-
-bool g_cpu_clock = false;
-
-double now() {
-  timespec t{};
-  ::clock_gettime(g_cpu_clock ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 struct Options {
   std::vector<std::size_t> contexts{512, 2048, 8192, 32768}, threads{1};
@@ -113,19 +103,6 @@ void measure(const Options& options, const std::string& isa, const std::string& 
       isa.c_str(), cache.c_str(), threads, context, options.rows, speed, most, speed / most,
       static_cast<double>(memory.size()) * speed / macs);
   std::fflush(stdout);
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');) parts.push_back(part);
-  return parts;
-}
-
-std::vector<std::size_t> numbers(const std::string& text) {
-  std::vector<std::size_t> parts;
-  for (const std::string& part : split(text)) parts.push_back(std::stoul(part));
-  return parts;
 }
 
 }  // namespace

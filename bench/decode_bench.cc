@@ -9,19 +9,17 @@
 //
 // --clock cpu counts the processor time of the calling thread instead: for one thread on a machine with other
 // work.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/runtime/thread_pool.h"
+#include "bench.h"
 #include "compute/backend.h"
 #include "compute/cpu/ceilings.h"
 #include "compute/cpu/dispatch.h"
@@ -35,14 +33,6 @@ using arith::WeightType;
 using compute::Product;
 
 constexpr std::size_t kDim = 2048, kKvDim = 512, kFfn = 8192, kWorkingSet = 512u << 20;
-
-bool g_cpu_clock = false;
-
-double now() {
-  timespec t{};
-  ::clock_gettime(g_cpu_clock ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 struct Options {
   std::vector<std::size_t> threads{1, 2};
@@ -175,13 +165,6 @@ void measure(const Options& options, const std::string& isa, const std::string& 
   std::fflush(stdout);
 }
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');) parts.push_back(part);
-  return parts;
-}
-
 }  // namespace
 }  // namespace cortensor::bench
 
@@ -197,10 +180,7 @@ int main(int argc, char** argv) {
     if (flag == "--passes") options.passes = std::stoul(value);
     if (flag == "--tokens") options.tokens = std::stoul(value);
     if (flag == "--clock") bench::g_cpu_clock = value == "cpu";
-    if (flag == "--threads") {
-      options.threads.clear();
-      for (const std::string& n : bench::split(value)) options.threads.push_back(std::stoul(n));
-    }
+    if (flag == "--threads") options.threads = bench::numbers(value);
   }
   for (const std::string& isa : options.isas)
     for (const std::string& type : options.types)

@@ -6,16 +6,14 @@
 //   matmul_bench [--isa amx] [--type q8_0,q4_0] [--tokens 256] [--calls 100]
 //
 // Quantised and native types.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "bench.h"
 #include "compute/backend.h"
 #include "compute/cpu/cpu_matrix.h"
 #include "compute/cpu/dispatch.h"
@@ -24,12 +22,6 @@
 
 namespace cortensor::bench {
 namespace {
-
-double now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 struct Options {
   std::vector<std::string> isas, types{"q8_0", "q4_0", "s8"};
@@ -41,12 +33,6 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {
     {64, 2048, 1}, {512, 2048, 1}, {8192, 2048, 4}, {2048, 8192, 4}, {2048, 2048, 12}};
-
-auto kernel_of(const compute::KernelTable& kernels, WeightType type) {
-  if (type == WeightType::s8) return kernels.matmul_s8;
-  if (type == WeightType::s4) return kernels.matmul_s4;
-  return kernels.matmul[static_cast<std::size_t>(type)];
-}
 
 void measure(const Options& options, const compute::KernelTable& kernels, compute::Backend& backend,
              const std::string& type, const Shape& shape) {
@@ -75,7 +61,7 @@ void measure(const Options& options, const compute::KernelTable& kernels, comput
     args.end_group = w.groups();
     args.out = out.data();
     const double start = now();
-    kernel_of(kernels, w.type())(&args);
+    compute::kernel_of(kernels, w.type())(&args);
     if (call > 0) seconds.push_back(now() - start);
   }
   std::sort(seconds.begin(), seconds.end());
@@ -91,19 +77,13 @@ void measure(const Options& options, const compute::KernelTable& kernels, comput
 
 int main(int argc, char** argv) {
   using namespace cortensor;
-  const auto split = [](const std::string& text) {
-    std::vector<std::string> parts;
-    std::istringstream in(text);
-    for (std::string part; std::getline(in, part, ',');) parts.push_back(part);
-    return parts;
-  };
   bench::Options options;
   for (const auto* table : compute::available_kernels())
     if (table != compute::scalar_kernels()) options.isas.emplace_back(table->name);
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string flag = argv[i], value = argv[i + 1];
-    if (flag == "--isa") options.isas = split(value);
-    if (flag == "--type") options.types = split(value);
+    if (flag == "--isa") options.isas = bench::split(value);
+    if (flag == "--type") options.types = bench::split(value);
     if (flag == "--tokens") options.tokens = std::stoul(value);
     if (flag == "--calls") options.calls = std::stoul(value);
   }

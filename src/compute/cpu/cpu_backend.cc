@@ -42,12 +42,6 @@ std::unique_ptr<CpuMatrix> make_matrix(WeightType type, std::size_t rows, std::s
   return std::make_unique<PackedMatrix>(type, rows, cols, width);
 }
 
-auto kernel_of(const KernelTable& kernels, WeightType type) {
-  if (type == WeightType::s8) return kernels.matmul_s8;
-  if (type == WeightType::s4) return kernels.matmul_s4;
-  return kernels.matmul[static_cast<std::size_t>(type)];
-}
-
 // Several workers may mark the same row.
 void mark(Failed failed, std::size_t row) {
   std::atomic_ref<std::uint8_t>(failed[row]).store(1, std::memory_order_relaxed);

@@ -2,6 +2,7 @@
 // checked against the specification before use.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -20,5 +21,12 @@ Result<const KernelTable*> choose_kernels(std::string_view isa);
 // Runs fixed vectors through every kernel of the table and compares all bits with arith. Fails naming the
 // kernel.
 Status self_test(const KernelTable& table);
+
+// The table's product with weights of a type.
+inline auto kernel_of(const KernelTable& table, arith::WeightType type) {
+  if (type == arith::WeightType::s8) return table.matmul_s8;
+  if (type == arith::WeightType::s4) return table.matmul_s4;
+  return table.matmul[static_cast<std::size_t>(type)];
+}
 
 }  // namespace cortensor::compute
