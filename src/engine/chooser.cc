@@ -1,6 +1,7 @@
 #include "engine/chooser.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/check.h"
 #include "engine/transcript.h"
@@ -30,9 +31,9 @@ std::span<const Result<Choice>> Chooser::choose(std::span<const ChoiceOrder> ord
 
   const auto row = [&](std::size_t i) { return std::span<const float>(logits_).subspan(i * vocab, vocab); };
   choices_.assign(orders.size(), Choice{});
+  std::atomic<std::size_t> next = 0;
   const auto work = [&](std::size_t worker) {
-    const Range part = partition(orders.size(), 1, worker, pool_.threads());
-    for (std::size_t i = part.begin; i < part.end; ++i)
+    for (std::size_t i = next++; i < orders.size(); i = next++)
       choices_[i] = choose_one(orders[i], row(i), workers_[worker]);
   };
   // One or two choices are done before another thread is awake.

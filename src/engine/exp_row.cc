@@ -1,34 +1,28 @@
 #include "engine/exp_row.h"
 
-#include <cstddef>
-
 #include "arith/exp.h"
 
 namespace cortensor::engine {
 namespace {
 
-inline void compute(const float* x, float divisor, std::size_t count, float* out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const float quotient = x[i] / divisor;
-    out[i] = arith::exp(quotient);
-  }
+inline void compute(std::span<float> x, float divisor) {
+  for (float& value : x) value = arith::exp(value / divisor);
 }
 
 #if defined(__x86_64__)
 // The same code where fma is an instruction and not a call; the bits are those of any correct fma.
-__attribute__((target("fma"))) void compute_fma(const float* x, float divisor, std::size_t count,
-                                                float* out) {
-  compute(x, divisor, count, out);
+__attribute__((target("avx2,fma"))) void compute_fma(std::span<float> x, float divisor) {
+  compute(x, divisor);
 }
 #endif
 
 }  // namespace
 
-void exp_of_quotients(std::span<const float> x, float divisor, std::span<float> out) {
+void exp_of_quotients(std::span<float> x, float divisor) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("fma")) return compute_fma(x.data(), divisor, x.size(), out.data());
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return compute_fma(x, divisor);
 #endif
-  compute(x.data(), divisor, x.size(), out.data());
+  compute(x, divisor);
 }
 
 }  // namespace cortensor::engine

@@ -5,7 +5,7 @@
 
 namespace cortensor::engine {
 
-// out_i = exp(RN(x_i / divisor)), of the same length.
-void exp_of_quotients(std::span<const float> x, float divisor, std::span<float> out);
+// x_i = exp(RN(x_i / divisor)).
+void exp_of_quotients(std::span<float> x, float divisor);
 
 }  // namespace cortensor::engine

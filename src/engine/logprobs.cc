@@ -12,7 +12,7 @@ Logprobs LogprobReader::read(std::span<const float> logits, TokenId chosen, std:
   const float largest = *std::max_element(logits.begin(), logits.end());
   row_.resize(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) row_[i] = logits[i] - largest;
-  exp_of_quotients(row_, 1.0f, row_);
+  exp_of_quotients(row_, 1.0f);
   double sum = 0.0;
   for (const float weight : row_) sum = sum + static_cast<double>(weight);
 

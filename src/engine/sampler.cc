@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <optional>
+#include <limits>
+#include <numeric>
 #include <string>
 
 #include "arith/bits.h"
@@ -20,38 +21,64 @@ constexpr float kReach = 17.1f;
 
 constexpr std::size_t kRadixFrom = 512;  // fewer candidates are sorted by comparison
 
-// Ascending ranks are descending logits; the two zeros rank equal.
+constexpr float kNever = -std::numeric_limits<float>::infinity();  // the logit of what is not allowed
+
+// The bits of floats that are not negative, upside down: then ascending words are descending floats. Its own
+// inverse, and no branch, which random signs would make slow.
+std::uint32_t turned(std::uint32_t bits) {
+  return bits ^ (((bits >> 31) - 1) & 0x7fffffffu);
+}
+// The two zeros rank equal.
 std::uint32_t rank_of(float logit) {
-  const std::uint32_t bits = arith::bits_of(logit + 0.0f);
-  return (bits & 0x80000000u) != 0 ? bits : ~(bits | 0x80000000u);
+  return turned(arith::bits_of(logit + 0.0f));
+}
+float logit_of(std::uint32_t rank) {
+  return arith::float_of(turned(rank));
 }
 
-struct Largest {
-  float logit = 0.0f;
-  TokenId token = 0;
-  bool finite = true;
-};
+bool all_finite(std::span<const float> logits) {
+  std::uint32_t largest = 0;
+  for (const float logit : logits) largest = std::max(largest, arith::magnitude_bits(logit));
+  return largest < arith::kInfinityBits;
+}
 
-Largest find_largest(std::span<const float> logits) {
-  Largest largest{logits[0], 0, true};
-  bool not_finite = false;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    not_finite |= arith::magnitude_bits(logits[i]) >= arith::kInfinityBits;
-    if (logits[i] > largest.logit) {
-      largest.logit = logits[i];
-      largest.token = static_cast<TokenId>(i);
-    }
+float largest_of(std::span<const float> logits) {
+  std::uint32_t least = ~0u;
+  for (const float logit : logits) least = std::min(least, rank_of(logit));
+  return logit_of(least);
+}
+
+// The n-th token, from 0, with this logit.
+TokenId token_with(std::span<const float> logits, float logit, std::size_t n) {
+  auto at = std::find(logits.begin(), logits.end(), logit);
+  for (; n > 0; --n) at = std::find(at + 1, logits.end(), logit);
+  return static_cast<TokenId>(at - logits.begin());
+}
+
+// Drops values that are not among the `count` smallest; `count` is less than there are.
+void keep_smallest(std::vector<std::uint32_t>& values, std::size_t count) {
+  constexpr int kShift = 21;
+  std::array<std::uint32_t, std::size_t{1} << (32 - kShift)> held{};  // by leading bits
+  for (const std::uint32_t value : values) ++held[value >> kShift];
+  std::uint32_t leading = 0;
+  for (std::size_t sum = held[0]; sum < count; sum += held[leading]) ++leading;
+  std::erase_if(values, [&](std::uint32_t value) { return value >> kShift > leading; });
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count - 1), values.end());
+  values.resize(count);
+}
+
+void radix_sort(std::vector<std::uint32_t>& values, std::vector<std::uint32_t>& scratch) {
+  constexpr std::size_t kDigits = 3, kBits = 11, kValues = std::size_t{1} << kBits;
+  const auto digit = [](std::uint32_t value, std::size_t d) { return value >> kBits * d & (kValues - 1); };
+  std::array<std::array<std::uint32_t, kValues>, kDigits> places{};
+  for (const std::uint32_t value : values)
+    for (std::size_t d = 0; d < kDigits; ++d) ++places[d][digit(value, d)];
+  scratch.resize(values.size());
+  for (std::size_t d = 0; d < kDigits; ++d) {
+    std::exclusive_scan(places[d].begin(), places[d].end(), places[d].begin(), 0u);
+    for (const std::uint32_t value : values) scratch[places[d][digit(value, d)]++] = value;
+    values.swap(scratch);
   }
-  largest.finite = !not_finite;
-  return largest;
-}
-
-std::optional<TokenId> best_allowed(std::span<const float> logits, const TokenMask& allowed) {
-  std::optional<TokenId> best;
-  allowed.each([&](TokenId token) {
-    if (!best || logits[token] > logits[*best]) best = token;
-  });
-  return best;
 }
 
 }  // namespace
@@ -94,105 +121,72 @@ Status check_sampling(const Sampling& sampling, std::size_t vocab_size) {
 Result<TokenId> Sampler::sample(std::span<const float> raw, const Sampling& sampling, std::uint32_t position,
                                 const TokensSoFar& so_far, const TokenMask* allowed) {
   if (raw.empty()) return fail(ErrorKind::internal, "sampling: no logits");
-  const std::span<const float> logits = adjuster_.adjust(raw, sampling, so_far);
-  Largest largest = find_largest(logits);
-  if (!largest.finite) return fail(ErrorKind::internal, "sampling: a logit is not finite");
-  if (allowed != nullptr) {
-    const std::optional<TokenId> best = best_allowed(logits, *allowed);
-    if (!best)
-      return fail(ErrorKind::unsupported, "grammar: no token of the vocabulary can continue this answer");
-    largest = {logits[*best], *best};
-  }
-  if (sampling.temperature == 0.0f) return largest.token;
-  if (allowed != nullptr)
-    gather(logits, largest.logit, sampling.temperature, *allowed);
-  else
-    gather(logits, largest.logit, sampling.temperature);
+  std::span<const float> logits = adjuster_.adjust(raw, sampling, so_far);
+  if (!all_finite(logits)) return fail(ErrorKind::internal, "sampling: a logit is not finite");
+  if (allowed != nullptr) logits = limit(logits, *allowed);
+  const float largest = largest_of(logits);
+  if (largest == kNever)
+    return fail(ErrorKind::unsupported, "grammar: no token of the vocabulary can continue this answer");
+  if (sampling.temperature == 0.0f) return token_with(logits, largest, 0);
+  gather(logits, largest, sampling.temperature);
   order(sampling.top_k);
-  return choose(sampling, arith::uniform_at(sampling.seed, position));
+  weigh(largest, sampling.temperature);
+  const std::size_t chosen = choose(sampling, arith::uniform_at(sampling.seed, position));
+  const auto equal = std::lower_bound(ranks_.begin(), ranks_.end(), ranks_[chosen]) - ranks_.begin();
+  return token_with(logits, logit_of(ranks_[chosen]), chosen - static_cast<std::size_t>(equal));
 }
 
-// The candidates that can matter, by rising token id.
+std::span<const float> Sampler::limit(std::span<const float> logits, const TokenMask& allowed) {
+  limited_.assign(logits.size(), kNever);
+  allowed.each([&](TokenId token) { limited_[token] = logits[token]; });
+  return limited_;
+}
+
+// The candidates that can matter.
 void Sampler::gather(std::span<const float> logits, float largest, float temperature) {
   const float farthest = -kReach * temperature;
-  candidates_.resize(logits.size());
+  ranks_.resize(logits.size());
   std::size_t count = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float distance = logits[i] - largest;
-    candidates_[count] = {rank_of(logits[i]), static_cast<TokenId>(i), distance};
-    count += distance >= farthest ? 1 : 0;
+  for (const float logit : logits) {
+    ranks_[count] = rank_of(logit);
+    count += logit - largest >= farthest ? 1 : 0;
   }
-  candidates_.resize(count);
+  ranks_.resize(count);
 }
 
-void Sampler::gather(std::span<const float> logits, float largest, float temperature,
-                     const TokenMask& allowed) {
-  const float farthest = -kReach * temperature;
-  candidates_.clear();
-  allowed.each([&](TokenId token) {
-    const float distance = logits[token] - largest;
-    if (distance >= farthest) candidates_.push_back({rank_of(logits[token]), token, distance});
-  });
-}
-
-// By falling logit, equal ones by rising id; with top_k, only the first of them.
+// By falling logit; with top_k, only the first of them.
 void Sampler::order(std::size_t top_k) {
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.rank != b.rank ? a.rank < b.rank : a.token < b.token;
-  };
-  if (top_k > 0 && top_k < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(top_k),
-                     candidates_.end(), before);
-    candidates_.resize(top_k);
-    std::sort(candidates_.begin(), candidates_.end(), before);
-    return;
-  }
-  if (candidates_.size() < kRadixFrom) return std::sort(candidates_.begin(), candidates_.end(), before);
-  // Stable passes over the rank keep the rising ids of equal logits.
-  scratch_.resize(candidates_.size());
-  for (const int shift : {0, 11, 22}) {
-    std::array<std::uint32_t, 2049> begin{};
-    for (const Candidate& candidate : candidates_) ++begin[((candidate.rank >> shift) & 2047) + 1];
-    for (std::size_t digit = 1; digit < begin.size(); ++digit) begin[digit] += begin[digit - 1];
-    for (const Candidate& candidate : candidates_)
-      scratch_[begin[(candidate.rank >> shift) & 2047]++] = candidate;
-    candidates_.swap(scratch_);
-  }
+  if (top_k > 0 && top_k < ranks_.size()) keep_smallest(ranks_, top_k);
+  if (ranks_.size() < kRadixFrom)
+    std::sort(ranks_.begin(), ranks_.end());
+  else
+    radix_sort(ranks_, scratch_);
 }
 
-TokenId Sampler::choose(const Sampling& sampling, float u) {
-  const std::size_t count = candidates_.size();
-  distances_.resize(count);
+void Sampler::weigh(float largest, float temperature) {
+  const std::size_t count = ranks_.size();
   weights_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) distances_[i] = candidates_[i].distance;
-  exp_of_quotients(distances_, sampling.temperature, weights_);
-
-  std::span<const float> kept(weights_);
-  const auto sum_of_kept = [&kept] {
-    float sum = 0.0f;
-    for (const float weight : kept) sum = sum + weight;
-    return sum;
-  };
-  if (sampling.top_p < 1.0f) {
-    const float wanted = sampling.top_p * sum_of_kept();
-    std::size_t length = 0;
-    float sum = 0.0f;
-    while (length < kept.size() && (length == 0 || sum < wanted)) sum = sum + kept[length++];
-    kept = kept.first(length);
-  }
-  if (sampling.min_p > 0.0f) {
-    const float least = sampling.min_p * kept[0];
-    std::size_t length = 0;
-    while (length < kept.size() && kept[length] >= least) ++length;
-    kept = kept.first(length);
-  }
-  const float target = u * sum_of_kept();
+  sums_.resize(count);
+  for (std::size_t i = 0; i < count; ++i) weights_[i] = logit_of(ranks_[i]) - largest;
+  exp_of_quotients(weights_, temperature);
   float sum = 0.0f;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    sum = sum + kept[i];
-    if (sum > target) return candidates_[i].token;
+  for (std::size_t i = 0; i < count; ++i) sums_[i] = sum = sum + weights_[i];
+}
+
+// Which of the candidates. Their sums never fall.
+std::size_t Sampler::choose(const Sampling& sampling, float u) const {
+  std::size_t kept = sums_.size();
+  const auto end = [&] { return sums_.begin() + static_cast<std::ptrdiff_t>(kept); };
+  const auto place = [&](auto found) { return static_cast<std::size_t>(found - sums_.begin()); };
+  if (sampling.top_p < 1.0f)
+    kept = std::min(kept, place(std::lower_bound(sums_.begin(), end(), sampling.top_p * sums_.back())) + 1);
+  if (sampling.min_p > 0.0f) {
+    const float least = sampling.min_p * weights_[0];
+    std::size_t length = 0;
+    while (length < kept && weights_[length] >= least) ++length;
+    kept = length;
   }
-  return candidates_[kept.size() - 1].token;
+  return std::min(kept - 1, place(std::upper_bound(sums_.begin(), end(), u * sums_[kept - 1])));
 }
 
 }  // namespace cortensor::engine

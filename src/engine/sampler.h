@@ -26,21 +26,17 @@ class Sampler {
                          const TokensSoFar& so_far = {}, const TokenMask* allowed = nullptr);
 
  private:
-  struct Candidate {
-    std::uint32_t rank;  // smaller for larger logits
-    TokenId token;
-    float distance;  // logit less the largest
-  };
+  std::span<const float> limit(std::span<const float> logits, const TokenMask& allowed);
   void gather(std::span<const float> logits, float largest, float temperature);
-  void gather(std::span<const float> logits, float largest, float temperature, const TokenMask& allowed);
   void order(std::size_t top_k);
-  TokenId choose(const Sampling& sampling, float u);
+  void weigh(float largest, float temperature);
+  std::size_t choose(const Sampling& sampling, float u) const;
 
   LogitAdjuster adjuster_;
-  std::vector<Candidate> candidates_;
-  std::vector<Candidate> scratch_;
-  std::vector<float> distances_;
-  std::vector<float> weights_;
+  std::vector<float> limited_;  // [vocabulary]
+  // Of the candidates, in their order. Equal logits have equal weights, so which token is meant is settled last.
+  std::vector<std::uint32_t> ranks_, scratch_;
+  std::vector<float> weights_, sums_;  // a sum is that of the weights up to here
 };
 
 }  // namespace cortensor::engine
