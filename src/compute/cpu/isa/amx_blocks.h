@@ -12,9 +12,10 @@
 namespace cortensor::compute {
 namespace {
 
-constexpr size_t kSegmentOfBlocks = 16;  // A5.2
-constexpr size_t kWaiting = 8;           // blocks whose sums wait at a time
-constexpr size_t kLeastBlockTokens = 9;  // fewer are faster without
+constexpr size_t kSegmentOfBlocks = 16;    // A5.2
+constexpr size_t kWaiting = 8;             // blocks whose sums wait at a time
+constexpr size_t kLeastBlockTokens = 9;    // fewer are faster without
+constexpr size_t kReadBytes = 36 * kTile;  // of a record, by types without offsets
 
 // A segment of a group of 16 rows.
 template <class Blocks>
@@ -116,19 +117,25 @@ inline void store_sums(size_t i, Sums& out) {
 }
 
 // The sums of `count` blocks of 16 rows with the records of 16 tokens, or of each of their halves. A product
-// finds its operands loaded one step before, and its sums are stored two steps later.
+// finds its operands loaded one step before, and its sums are stored two steps later. Meanwhile the records
+// of the next tokens are asked for.
 template <class Blocks>
 inline void block_sums(const uint8_t* const* integers, size_t count, const uint8_t* records,
-                       Sums (*sums)[TileSegment<Blocks>::kHalves]) {
+                       const uint8_t* next_records, Sums (*sums)[TileSegment<Blocks>::kHalves]) {
   constexpr size_t kHalves = TileSegment<Blocks>::kHalves, kDepth = 32 / kHalves;
   const size_t products = count * kHalves;
 #pragma GCC unroll 19
   for (size_t i = 0; i < kWaiting * kHalves + 3; ++i) {
     if (i >= 3 && i - 3 < products) store_sums(i - 3, sums[(i - 3) / kHalves][(i - 3) % kHalves]);
     if (i >= 1 && i - 1 < products) multiply(i - 1);
-    if (i < products)
+    if (i < products) {
+      const size_t record = i / kHalves * kTile * kInputBytes;
       load_operands(i, integers[i / kHalves] + kDepth * kTile * (i % kHalves),
-                    records + i / kHalves * kTile * kInputBytes + kDepth * (i % kHalves));
+                    records + record + kDepth * (i % kHalves));
+      if (i % kHalves == 0)
+        for (size_t line = 0; line < kReadBytes; line += kLine)
+          _mm_prefetch(reinterpret_cast<const char*>(next_records + record + line), _MM_HINT_T0);
+    }
   }
 }
 
@@ -151,15 +158,16 @@ inline void add_block(const TileSegment<Blocks>& w, size_t b, const Sums* sums, 
 
 // Adds a segment's sums with the 16 tokens of a tile to their totals, [token][row].
 template <class Blocks>
-inline void add_tile(const TileSegment<Blocks>& w, size_t count, const uint8_t* records, bool first,
-                     float* totals, Ahead& next) {
+inline void add_tile(const TileSegment<Blocks>& w, size_t count, const uint8_t* records,
+                     const uint8_t* next_records, bool first, float* totals, Ahead& next) {
   alignas(64) Sums sums[kWaiting][TileSegment<Blocks>::kHalves];
   F32 acc[kTile];
 #pragma GCC unroll 16
   for (size_t t = 0; t < kTile; ++t) acc[t] = zero();
   for (size_t begin = 0; begin < count; begin += kWaiting) {
     const size_t end = smaller(count, begin + kWaiting);
-    block_sums<Blocks>(w.integers + begin, end - begin, records + begin * kTile * kInputBytes, sums);
+    block_sums<Blocks>(w.integers + begin, end - begin, records + begin * kTile * kInputBytes,
+                       next_records + begin * kTile * kInputBytes, sums);
     for (size_t b = begin; b < end; ++b) {
       next.ask();
       add_block<Blocks>(w, b, sums[b - begin], Record<kTile>(records + b * kTile * kInputBytes), acc);
@@ -184,7 +192,8 @@ void block_group(const MatmulArgs& a, size_t group, size_t begin, size_t end, fl
     for (size_t i = 0; i < tiles; ++i) {
       const size_t token = begin + i * kTile;
       const uint8_t* records = a.input + (token * a.blocks + block * kTile) * kInputBytes;
-      add_tile<Blocks>(segment, count, records, block == 0, totals[i * kTile], next);
+      add_tile<Blocks>(segment, count, records, records + kTile * a.blocks * kInputBytes, block == 0,
+                       totals[i * kTile], next);
     }
   }
 }

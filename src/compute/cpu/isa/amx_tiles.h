@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kTile = kLargeTile;  // tokens, and rows of weights
 using Sums = int32_t[kTile][kTile];   // [token][row]
+constexpr size_t kLine = 64;          // bytes of the cache
 
 // `depth` elements of each token and row in a tile: a multiple of 4, 64 at most.
 inline void configure_tiles(size_t depth) {
@@ -49,7 +50,6 @@ class Ahead {
   }
 
  private:
-  static constexpr size_t kLine = 64;
   const uint8_t *line_ = nullptr, *end_ = nullptr;
   size_t step_ = 0;
 };
