@@ -88,9 +88,10 @@ std::span<const ForwardResult> Forward::run(std::span<const ForwardRows> batch) 
     attention(l);
     feed_forward(layers_[l]);
   }
-  backend_.rmsnorm(x_.data(), rows_, output_norm_, shape_.rms_epsilon, normed_.data());
-  backend_.check_finite(normed_.data(), rows_, shape_.dim, {failed_.data(), rows_});
-  collect(batch);
+  hidden_.resize(std::max(hidden_.size(), rows_ * shape_.dim));
+  backend_.rmsnorm(x_.data(), rows_, output_norm_, shape_.rms_epsilon, hidden_.data());
+  backend_.check_finite(hidden_.data(), rows_, shape_.dim, {failed_.data(), rows_});
+  find_bad_outputs();
   return results_;
 }
 
@@ -99,11 +100,15 @@ void Forward::lay_out(std::span<const ForwardRows> batch) {
   tokens_.clear();
   pages_.clear();
   sequences_.clear();
+  results_.clear();
+  outputs_ = 0;
   for (const ForwardRows& rows : batch) {
     CORTENSOR_CHECK(!rows.tokens.empty() && rows.outputs <= rows.tokens.size());
     CORTENSOR_CHECK(rows.first_position + rows.tokens.size() <= limits_.context_length);
     CORTENSOR_CHECK(pages_for(rows.first_position + rows.tokens.size()) <= rows.pages.size());
     sequences_.push_back({tokens_.size(), rows.tokens.size(), rows.first_position, nullptr});
+    results_.push_back({outputs_, rows.outputs, false});
+    outputs_ += rows.outputs;
     tokens_.insert(tokens_.end(), rows.tokens.begin(), rows.tokens.end());
     for (const PageId page : rows.pages) {
       CORTENSOR_CHECK(page < limits_.pages);
@@ -120,27 +125,51 @@ void Forward::lay_out(std::span<const ForwardRows> batch) {
   }
 }
 
-// x += output(attend(norm(x)))
+// x += output(attend(norm(x))). In the last layer keys and values are all that matters of rows whose final
+// states nobody wants: from there on only the others remain.
 void Forward::attention(std::size_t l) {
   const Layer& layer = layers_[l];
-  const compute::Failed failed(failed_.data(), rows_);
   const std::size_t offset = l * layer_page_bytes_;
+  const auto failed = [&] { return compute::Failed(failed_.data(), rows_); };
   float* const q = qkv_.data();
   float* const k = q + rows_ * shape_.q_dim();
   float* const v = k + rows_ * shape_.kv_dim();
   backend_.rmsnorm(x_.data(), rows_, layer.attn_norm, shape_.rms_epsilon, normed_.data());
 
+  const bool narrows = l + 1 == layers_.size() && outputs_ < rows_;
   const compute::Product qkv[] = {{layer.attn_q.get(), q}, {layer.attn_k.get(), k}, {layer.attn_v.get(), v}};
-  backend_.matmul(normed_.data(), rows_, qkv, failed);
-  backend_.rope(q, shape_.heads, shape_.head_dim, rope_, sequences_);
+  backend_.matmul(normed_.data(), rows_, std::span(qkv).subspan(narrows ? 1 : 0), failed());
   backend_.rope(k, shape_.kv.kv_heads, shape_.head_dim, rope_, sequences_);
-
-  backend_.store_kv(k, v, shape_.kv, offset, sequences_, failed);
+  backend_.store_kv(k, v, shape_.kv, offset, sequences_, failed());
+  if (narrows) {
+    keep_outputs();
+    backend_.matmul(normed_.data(), rows_, std::span(qkv).first(1), failed());
+  }
+  backend_.rope(q, shape_.heads, shape_.head_dim, rope_, sequences_);
   float* const attended = normed_.data();  // what was there is in the products already
-  backend_.attend(q, shape_.heads, shape_.kv, offset, sequences_, attended, failed);
+  backend_.attend(q, shape_.heads, shape_.kv, offset, sequences_, attended, failed());
 
   const compute::Product projection[] = {{layer.attn_output.get(), x_.data(), true}};
-  backend_.matmul(attended, rows_, projection, failed);
+  backend_.matmul(attended, rows_, projection, failed());
+}
+
+// Packs the rows whose final states are wanted. A bad one among the others spoils its sequence.
+void Forward::keep_outputs() {
+  for (std::size_t s = 0; s < sequences_.size(); ++s) {
+    compute::SequenceRows& rows = sequences_[s];
+    ForwardResult& result = results_[s];
+    const std::size_t others = rows.rows - result.outputs, first = rows.first_row + others;
+    result.failed = std::find(&failed_[rows.first_row], failed_.data() + first, 1) != failed_.data() + first;
+    const auto move = [&](auto& values, std::size_t width) {
+      std::copy_n(values.data() + first * width, result.outputs * width,
+                  values.data() + result.first_output * width);
+    };
+    move(x_, shape_.dim);
+    move(normed_, shape_.dim);
+    move(failed_, 1);
+    rows = {result.first_output, result.outputs, rows.first_position + others, rows.pages};
+  }
+  rows_ = outputs_;
 }
 
 // x += down(swiglu(gate(norm(x)), up(norm(x))))
@@ -151,24 +180,14 @@ void Forward::feed_forward(const Layer& layer) {
                         {layer.ffn_gate.get(), layer.ffn_up.get(), layer.ffn_down.get()}, x_.data(), failed);
 }
 
-// The wanted final states, packed, up to each sequence's first bad row.
-void Forward::collect(std::span<const ForwardRows> batch) {
-  results_.clear();
-  std::size_t outputs = 0, output = 0;
-  for (const ForwardRows& rows : batch) outputs += rows.outputs;
-  hidden_.resize(std::max(hidden_.size(), outputs * shape_.dim));
-  for (std::size_t s = 0; s < batch.size(); ++s) {
-    const std::size_t begin = sequences_[s].first_row, end = begin + sequences_[s].rows;
-    const auto bad = std::find(failed_.begin() + static_cast<std::ptrdiff_t>(begin),
-                               failed_.begin() + static_cast<std::ptrdiff_t>(end), std::uint8_t{1});
-    const auto good_end = static_cast<std::size_t>(bad - failed_.begin());
-    const std::size_t first_wanted = end - batch[s].outputs;
-    ForwardResult result{output, good_end > first_wanted ? good_end - first_wanted : 0, good_end < end};
-    std::copy_n(normed_.begin() + static_cast<std::ptrdiff_t>(first_wanted * shape_.dim),
-                result.outputs * shape_.dim,
-                hidden_.begin() + static_cast<std::ptrdiff_t>(output * shape_.dim));
-    output += result.outputs;
-    results_.push_back(result);
+// Outputs count up to each sequence's first bad row.
+void Forward::find_bad_outputs() {
+  for (ForwardResult& result : results_) {
+    const std::uint8_t *const begin = failed_.data() + result.first_output, *const end =
+                                                                                begin + result.outputs;
+    const std::uint8_t* const good_end = result.failed ? begin : std::find(begin, end, 1);
+    result.outputs = static_cast<std::size_t>(good_end - begin);
+    result.failed |= good_end < end;
   }
 }
 

@@ -91,7 +91,8 @@ class Forward {
   void lay_out(std::span<const ForwardRows> batch);
   void attention(std::size_t layer);
   void feed_forward(const Layer& layer);
-  void collect(std::span<const ForwardRows> batch);
+  void keep_outputs();
+  void find_bad_outputs();
 
   compute::Backend& backend_;
   Shape shape_;
@@ -105,8 +106,8 @@ class Forward {
   std::size_t layer_page_bytes_ = 0;
   std::unique_ptr<std::uint8_t, FreeAligned> cache_;
 
-  // The batch in work.
-  std::size_t rows_ = 0;
+  // The batch in work. In the end its rows are the outputs.
+  std::size_t rows_ = 0, outputs_ = 0;
   std::vector<TokenId> tokens_;
   std::vector<std::uint8_t*> pages_;
   std::vector<compute::SequenceRows> sequences_;
@@ -115,7 +116,7 @@ class Forward {
   std::vector<float> x_;       // [max_rows, dim]
   std::vector<float> normed_;  // the same, or what attention makes of it, [max_rows, heads * head_dim]
   std::vector<float> qkv_;     // of attention(), one array of [rows, ...] after another
-  std::vector<float> hidden_;  // [outputs, dim]
+  std::vector<float> hidden_;  // [outputs, dim], final
 };
 
 }  // namespace cortensor::engine

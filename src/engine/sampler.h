@@ -34,7 +34,8 @@ class Sampler {
 
   LogitAdjuster adjuster_;
   std::vector<float> limited_;  // [vocabulary]
-  // Of the candidates, in their order. Equal logits have equal weights, so which token is meant is settled last.
+  // Of the candidates, in their order. Equal logits have equal weights, so which token is meant is settled
+  // last.
   std::vector<std::uint32_t> ranks_, scratch_;
   std::vector<float> weights_, sums_;  // a sum is that of the weights up to here
 };
