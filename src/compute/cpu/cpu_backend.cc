@@ -29,8 +29,11 @@ constexpr std::size_t kGroupsAtOnce = 8;
 // Of a file's bytes, packed before they are given back.
 constexpr std::size_t kPackPiece = 2 << 20;
 
-// Of gate and of up, in memory at a time; and what a piece of the input's columns is a multiple of.
-constexpr std::size_t kPanelFloats = 1 << 18, kPanelGrain = arith::kSegment;
+// Of gate and of up, in memory at a time.
+constexpr std::size_t kPanelFloats = 1 << 18;
+
+// Columns of an input that are put in at a time.
+constexpr std::size_t kPieceColumns = arith::kSegment;
 
 const CpuMatrix& packed(const Matrix& matrix) {
   return static_cast<const CpuMatrix&>(matrix);
@@ -143,9 +146,16 @@ void CpuBackend::take_input(const float* x, std::size_t tokens, std::span<const 
                             Failed failed) {
   const std::size_t cols = products[0].weights->cols();
   input_.begin(tokens, products);
-  split(tokens, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t)
-      if (!input_.put(t, 0, x + t * cols, cols)) mark(failed, t);
+  const std::size_t tiles = (tokens + kLargeTile - 1) / kLargeTile;
+  const std::size_t pieces = (cols + kPieceColumns - 1) / kPieceColumns;
+  // Piece by piece, for the tokens of a tile write to the same lines of the cache.
+  split(tiles * pieces, tokens > 1 ? tokens * cols : 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::size_t first = i / pieces * kLargeTile, at = i % pieces * kPieceColumns;
+      const std::size_t count = std::min(kPieceColumns, cols - at);
+      for (std::size_t t = first; t < std::min(tokens, first + kLargeTile); ++t)
+        if (!input_.put(t, at, x + t * cols + at, count)) mark(failed, t);
+    }
   });
 }
 
@@ -193,9 +203,10 @@ void CpuBackend::feed_forward(const float* x, std::size_t tokens, const FeedForw
   const std::size_t width = weights.gate->rows();
   const arith::WeightType down_type = weights.down->type();
   CORTENSOR_CHECK(weights.up->rows() == width && weights.down->cols() == width);
-  const std::size_t panel = arith::is_quantised(down_type) || arith::is_segmented(down_type)
-                                ? std::max<std::size_t>(1, kPanelFloats / tokens / kPanelGrain) * kPanelGrain
-                                : width;
+  const std::size_t panel =
+      arith::is_quantised(down_type) || arith::is_segmented(down_type)
+          ? std::max<std::size_t>(1, kPanelFloats / tokens / kPieceColumns) * kPieceColumns
+          : width;
   gate_.resize(std::max(gate_.size(), tokens * std::min(panel, width)));
   up_.resize(gate_.size());
   const Product inner[] = {{weights.gate, gate_.data()}, {weights.up, up_.data()}};
@@ -206,11 +217,11 @@ void CpuBackend::feed_forward(const float* x, std::size_t tokens, const FeedForw
   for (std::size_t first = 0; first < width; first += panel) {
     const std::size_t rows = std::min(panel, width - first);
     multiply(input_, x, tokens, inner, {first, first + rows});
-    const std::size_t pieces = (rows + kPanelGrain - 1) / kPanelGrain;  // of each token
+    const std::size_t pieces = (rows + kPieceColumns - 1) / kPieceColumns;  // of each token
     split(tokens * pieces, tokens * rows * 4, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
-        const std::size_t t = i / pieces, at = i % pieces * kPanelGrain;
-        const std::size_t count = std::min(kPanelGrain, rows - at);
+        const std::size_t t = i / pieces, at = i % pieces * kPieceColumns;
+        const std::size_t count = std::min(kPieceColumns, rows - at);
         float* const gate = gate_.data() + t * rows + at;
         kernels_.swiglu(gate, up_.data() + t * rows + at, count, gate);
         if (!gated_.put(t, first + at, gate, count)) mark(failed, t);
