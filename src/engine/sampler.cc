@@ -1,39 +1,28 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <string>
 
 #include "arith/bits.h"
 #include "arith/philox.h"
-#include "engine/exp_row.h"
 
 namespace cortensor::engine {
 namespace {
 
-// Weights below 2^-24 never change a sum that begins with the largest weight, exactly 1: half a unit in the
-// last place of such a sum is at least 2^-24. exp(-17) is below it, so candidates further away than this many
-// temperatures can neither be chosen nor move a limit; the margin covers the rounding of the product.
-constexpr float kReach = 17.1f;
-
-constexpr std::size_t kRadixFrom = 512;  // fewer candidates are sorted by comparison
-
 constexpr float kNever = -std::numeric_limits<float>::infinity();  // the logit of what is not allowed
 
-// The bits of floats that are not negative, upside down: then ascending words are descending floats. Its own
-// inverse, and no branch, which random signs would make slow.
-std::uint32_t turned(std::uint32_t bits) {
-  return bits ^ (((bits >> 31) - 1) & 0x7fffffffu);
+// The bits of a float as an integer that is in the same order, and back. Of integers the largest is found
+// several at a time.
+std::int32_t turned(std::int32_t bits) {
+  return bits ^ (bits >> 31 & 0x7fffffff);
 }
-// The two zeros rank equal.
-std::uint32_t rank_of(float logit) {
-  return turned(arith::bits_of(logit + 0.0f));
-}
-float logit_of(std::uint32_t rank) {
-  return arith::float_of(turned(rank));
+float largest_of(std::span<const float> logits) {
+  std::int32_t largest = turned(std::bit_cast<std::int32_t>(kNever));
+  for (const float logit : logits) largest = std::max(largest, turned(std::bit_cast<std::int32_t>(logit)));
+  return std::bit_cast<float>(turned(largest));
 }
 
 bool all_finite(std::span<const float> logits) {
@@ -42,43 +31,11 @@ bool all_finite(std::span<const float> logits) {
   return largest < arith::kInfinityBits;
 }
 
-float largest_of(std::span<const float> logits) {
-  std::uint32_t least = ~0u;
-  for (const float logit : logits) least = std::min(least, rank_of(logit));
-  return logit_of(least);
-}
-
 // The n-th token, from 0, with this logit.
 TokenId token_with(std::span<const float> logits, float logit, std::size_t n) {
   auto at = std::find(logits.begin(), logits.end(), logit);
   for (; n > 0; --n) at = std::find(at + 1, logits.end(), logit);
   return static_cast<TokenId>(at - logits.begin());
-}
-
-// Drops values that are not among the `count` smallest; `count` is less than there are.
-void keep_smallest(std::vector<std::uint32_t>& values, std::size_t count) {
-  constexpr int kShift = 21;
-  std::array<std::uint32_t, std::size_t{1} << (32 - kShift)> held{};  // by leading bits
-  for (const std::uint32_t value : values) ++held[value >> kShift];
-  std::uint32_t leading = 0;
-  for (std::size_t sum = held[0]; sum < count; sum += held[leading]) ++leading;
-  std::erase_if(values, [&](std::uint32_t value) { return value >> kShift > leading; });
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count - 1), values.end());
-  values.resize(count);
-}
-
-void radix_sort(std::vector<std::uint32_t>& values, std::vector<std::uint32_t>& scratch) {
-  constexpr std::size_t kDigits = 3, kBits = 11, kValues = std::size_t{1} << kBits;
-  const auto digit = [](std::uint32_t value, std::size_t d) { return value >> kBits * d & (kValues - 1); };
-  std::array<std::array<std::uint32_t, kValues>, kDigits> places{};
-  for (const std::uint32_t value : values)
-    for (std::size_t d = 0; d < kDigits; ++d) ++places[d][digit(value, d)];
-  scratch.resize(values.size());
-  for (std::size_t d = 0; d < kDigits; ++d) {
-    std::exclusive_scan(places[d].begin(), places[d].end(), places[d].begin(), 0u);
-    for (const std::uint32_t value : values) scratch[places[d][digit(value, d)]++] = value;
-    values.swap(scratch);
-  }
 }
 
 }  // namespace
@@ -128,12 +85,10 @@ Result<TokenId> Sampler::sample(std::span<const float> raw, const Sampling& samp
   if (largest == kNever)
     return fail(ErrorKind::unsupported, "grammar: no token of the vocabulary can continue this answer");
   if (sampling.temperature == 0.0f) return token_with(logits, largest, 0);
-  gather(logits, largest, sampling.temperature);
-  order(sampling.top_k);
-  weigh(largest, sampling.temperature);
-  const std::size_t chosen = choose(sampling, arith::uniform_at(sampling.seed, position));
-  const auto equal = std::lower_bound(ranks_.begin(), ranks_.end(), ranks_[chosen]) - ranks_.begin();
-  return token_with(logits, logit_of(ranks_[chosen]), chosen - static_cast<std::size_t>(equal));
+  weights_.set(logits, largest, sampling.temperature, sampling.top_k);
+  const OrderedWeights::Which which =
+      weights_.at(choose(sampling, arith::uniform_at(sampling.seed, position)));
+  return token_with(logits, which.logit, which.equal);
 }
 
 std::span<const float> Sampler::limit(std::span<const float> logits, const TokenMask& allowed) {
@@ -142,51 +97,16 @@ std::span<const float> Sampler::limit(std::span<const float> logits, const Token
   return limited_;
 }
 
-// The candidates that can matter.
-void Sampler::gather(std::span<const float> logits, float largest, float temperature) {
-  const float farthest = -kReach * temperature;
-  ranks_.resize(logits.size());
-  std::size_t count = 0;
-  for (const float logit : logits) {
-    ranks_[count] = rank_of(logit);
-    count += logit - largest >= farthest ? 1 : 0;
+// A14.5 to A14.7: a place. The first weight is 1.
+std::size_t Sampler::choose(const Sampling& sampling, float u) {
+  std::size_t kept = weights_.count();
+  if (sampling.top_p < 1.0f) {
+    const float wanted = sampling.top_p * weights_.sum_at(kept - 1);
+    kept = std::min(kept, weights_.first_sum([wanted](float sum) { return sum >= wanted; }) + 1);
   }
-  ranks_.resize(count);
-}
-
-// By falling logit; with top_k, only the first of them.
-void Sampler::order(std::size_t top_k) {
-  if (top_k > 0 && top_k < ranks_.size()) keep_smallest(ranks_, top_k);
-  if (ranks_.size() < kRadixFrom)
-    std::sort(ranks_.begin(), ranks_.end());
-  else
-    radix_sort(ranks_, scratch_);
-}
-
-void Sampler::weigh(float largest, float temperature) {
-  const std::size_t count = ranks_.size();
-  weights_.resize(count);
-  sums_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) weights_[i] = logit_of(ranks_[i]) - largest;
-  exp_of_quotients(weights_, temperature);
-  float sum = 0.0f;
-  for (std::size_t i = 0; i < count; ++i) sums_[i] = sum = sum + weights_[i];
-}
-
-// Which of the candidates. Their sums never fall.
-std::size_t Sampler::choose(const Sampling& sampling, float u) const {
-  std::size_t kept = sums_.size();
-  const auto end = [&] { return sums_.begin() + static_cast<std::ptrdiff_t>(kept); };
-  const auto place = [&](auto found) { return static_cast<std::size_t>(found - sums_.begin()); };
-  if (sampling.top_p < 1.0f)
-    kept = std::min(kept, place(std::lower_bound(sums_.begin(), end(), sampling.top_p * sums_.back())) + 1);
-  if (sampling.min_p > 0.0f) {
-    const float least = sampling.min_p * weights_[0];
-    std::size_t length = 0;
-    while (length < kept && weights_[length] >= least) ++length;
-    kept = length;
-  }
-  return std::min(kept - 1, place(std::upper_bound(sums_.begin(), end(), u * sums_[kept - 1])));
+  if (sampling.min_p > 0.0f) kept = std::min(kept, weights_.first_below(sampling.min_p));
+  const float target = u * weights_.sum_at(kept - 1);
+  return std::min(kept - 1, weights_.first_sum([target](float sum) { return sum > target; }));
 }
 
 }  // namespace cortensor::engine

@@ -9,6 +9,7 @@
 #include "base/generation.h"
 #include "base/result.h"
 #include "engine/logit_adjuster.h"
+#include "engine/ordered_weights.h"
 #include "engine/token_trie.h"
 
 namespace cortensor::engine {
@@ -27,17 +28,11 @@ class Sampler {
 
  private:
   std::span<const float> limit(std::span<const float> logits, const TokenMask& allowed);
-  void gather(std::span<const float> logits, float largest, float temperature);
-  void order(std::size_t top_k);
-  void weigh(float largest, float temperature);
-  std::size_t choose(const Sampling& sampling, float u) const;
+  std::size_t choose(const Sampling& sampling, float u);
 
   LogitAdjuster adjuster_;
+  OrderedWeights weights_;
   std::vector<float> limited_;  // [vocabulary]
-  // Of the candidates, in their order. Equal logits have equal weights, so which token is meant is settled
-  // last.
-  std::vector<std::uint32_t> ranks_, scratch_;
-  std::vector<float> weights_, sums_;  // a sum is that of the weights up to here
 };
 
 }  // namespace cortensor::engine

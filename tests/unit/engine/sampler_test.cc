@@ -5,11 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
+#include "arith/exp.h"
 #include "arith/philox.h"
 #include "arith/sampling.h"
 
@@ -103,16 +106,49 @@ TEST(Sampler, AgreesWithTheDefinitionEverywhere) {
   EXPECT_EQ(compared, 7 * 6 * 9 * 5 * 6);
 }
 
-// A long running sum is where a candidate too few would show.
+// A long running sum is where a candidate too few would show, or a weight that is half way between two sums.
 TEST(Sampler, AgreesWithTheDefinitionOnALargeVocabulary) {
   Sampler sampler;
   Words words(8);
-  for (const int kind : {0, 1, 2, 6}) {
-    const std::vector<float> logits = make_logits(kind, 128256, words);
-    for (const float temperature : {0.6f, 1.0f, 4.0f}) {
-      for (std::uint32_t position = 0; position < 3; ++position) {
-        const Sampling sampling{temperature, 0.95f, 0.0f, 0, words.next()};
-        EXPECT_EQ(*sampler.sample(logits, sampling, position), by_definition(logits, sampling, position));
+  for (int kind = 0; kind < 8; ++kind) {
+    std::vector<float> logits = make_logits(kind, 128256, words);
+    if (kind == 7)  // weights that are nearly powers of two
+      for (float& logit : logits) logit = -0.69314718f * std::floor(words.uniform() * 12.0f);
+    for (const float temperature : {0.05f, 0.6f, 1.0f, 4.0f, 1e30f}) {
+      for (const auto& [top_p, min_p, top_k] :
+           {std::tuple{0.95f, 0.0f, 0u}, {1.0f, 0.0f, 0u}, {0.3f, 0.01f, 60000u}, {1.0f, 1e-4f, 1000u}}) {
+        const Sampling sampling{temperature, top_p, min_p, top_k, words.next()};
+        EXPECT_EQ(*sampler.sample(logits, sampling, 5), by_definition(logits, sampling, 5))
+            << "kind " << kind << " T " << temperature << " p " << top_p << " min " << min_p << " k "
+            << top_k;
+      }
+    }
+  }
+}
+
+// What a draw can hardly see: the sums themselves, at every place.
+TEST(OrderedWeights, SumsAreThoseOfTheSortedWeights) {
+  OrderedWeights weights;
+  Words words(9);
+  for (int kind = 0; kind < 8; ++kind) {
+    std::vector<float> logits = make_logits(kind, 20000, words);
+    if (kind == 7)
+      for (float& logit : logits) logit = -0.69314718f * std::floor(words.uniform() * 12.0f);
+    std::vector<float> sorted = logits;
+    std::sort(sorted.begin(), sorted.end(), std::greater<>());
+    for (const float temperature : {0.3f, 1.0f, 5.0f}) {
+      weights.set(logits, sorted[0], temperature, 0);
+      std::vector<float> sums;
+      float sum = 0.0f;
+      for (const float logit : sorted) {
+        const float quotient = (logit - sorted[0]) / temperature;
+        sums.push_back(sum = sum + arith::exp(quotient));
+      }
+      ASSERT_LE(weights.count(), sums.size());
+      ASSERT_EQ(weights.sum_at(weights.count() - 1), sums.back());  // before any bucket was looked into
+      for (std::size_t place = weights.count(); place-- > 0;) {
+        ASSERT_EQ(weights.sum_at(place), sums[place]) << "kind " << kind << " place " << place;
+        ASSERT_EQ(weights.at(place).logit, sorted[place]);
       }
     }
   }
