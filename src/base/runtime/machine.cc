@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -13,16 +14,30 @@ namespace cortensor {
 
 namespace {
 
-// Calls look(file) for the setting `name` of this process's control group and of those around it.
+// Calls look(folder) for this process's control group of `controller` and those around it, of version 2 and
+// version 1.
 template <class Look>
-void for_each_group(const std::string& name, const Look& look) {
+void for_each_group(const std::string& controller, const Look& look) {
   std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    if (!line.starts_with("0::/")) continue;
-    for (std::string path = line.substr(3); !path.empty(); path.erase(path.rfind('/')))
-      look(std::ifstream("/sys/fs/cgroup" + path + "/" + name));
-    look(std::ifstream("/sys/fs/cgroup/" + name));
+  for (std::string line; std::getline(groups, line);) {  // ID:CONTROLLERS:/PATH, of version 2 without any
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && (',' + controllers + ',').find(',' + controller + ',') == std::string::npos)
+      continue;
+    const std::string mounted = "/sys/fs/cgroup/" + controllers;
+    for (std::string path = line.substr(second + 1); path.starts_with("/"); path.erase(path.rfind('/')))
+      look(mounted + path + "/");
+    look(mounted + "/");
   }
+}
+
+// The first number of a setting, if it begins with one: the others are "max" and -1.
+std::optional<std::uint64_t> number_in(const std::string& file) {
+  std::ifstream in(file);
+  std::int64_t number = 0;
+  if (!(in >> number) || number < 0) return std::nullopt;
+  return static_cast<std::uint64_t>(number);
 }
 
 }  // namespace
@@ -33,9 +48,15 @@ std::size_t usable_processors() {
   std::size_t processors = std::max(1u, std::thread::hardware_concurrency());
   if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0)
     processors = static_cast<std::size_t>(std::max(1, CPU_COUNT(&allowed)));
-  for_each_group("cpu.max", [&](std::ifstream file) {  // "QUOTA PERIOD" in microseconds, or "max PERIOD"
-    std::size_t quota = 0, period = 0;
-    if (file >> quota >> period && period > 0) processors = std::min(processors, quota / period);
+  const auto pays_for = [&](std::uint64_t quota, std::uint64_t period) {  // microseconds
+    if (period > 0) processors = std::min<std::size_t>(processors, quota / period);
+  };
+  for_each_group("cpu", [&](const std::string& group) {
+    std::ifstream file(group + "cpu.max");
+    std::uint64_t quota = 0, period = 0;
+    if (file >> quota >> period) pays_for(quota, period);
+    if (const auto v1 = number_in(group + "cpu.cfs_quota_us"))
+      pays_for(*v1, number_in(group + "cpu.cfs_period_us").value_or(0));
   });
   return std::max<std::size_t>(1, processors);
 }
@@ -43,9 +64,9 @@ std::size_t usable_processors() {
 std::uint64_t usable_memory() {
   auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  for_each_group("memory.max", [&](std::ifstream file) {  // bytes, or "max"
-    std::uint64_t limit = 0;
-    if (file >> limit) bytes = std::min(bytes, limit);
+  for_each_group("memory", [&](const std::string& group) {
+    for (const char* setting : {"memory.max", "memory.limit_in_bytes"})
+      if (const auto limit = number_in(group + setting)) bytes = std::min(bytes, *limit);
   });
   return bytes;
 }

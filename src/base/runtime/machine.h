@@ -1,5 +1,5 @@
-// What this process may use of the machine: no more than its affinity mask and its control groups (cgroup v2)
-// allow.
+// What this process may use of the machine: no more than its affinity mask and its control groups, of either
+// version, allow.
 #pragma once
 
 #include <cstddef>
