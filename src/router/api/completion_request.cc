@@ -33,7 +33,8 @@ void read_seed(BodyReader& body, Sampling& sampling) {
     return;
   }
   const double number = seed->is_number() ? seed->get<double>() : 0.5;
-  if (number != std::floor(number) || number < -0x1p63 || number >= 0x1p64)
+  // Integers of that range are none of JSON's other numbers, so the ends are not in it.
+  if (number != std::floor(number) || number <= -0x1p63 || number >= 0x1p64)
     return body.refuse("seed", "expected an integer from -9223372036854775808 to 18446744073709551615");
   sampling.seed = number < 0 ? static_cast<std::uint64_t>(static_cast<std::int64_t>(number))
                              : static_cast<std::uint64_t>(number);

@@ -25,7 +25,7 @@ std::vector<Prompt> read_prompts(BodyReader& body, const std::string& name, std:
   const auto complain = [&] {
     body.refuse(name,
                 "expected a string, a list of strings, a list of tokens, or a list of such lists; at most " +
-                    std::to_string(most) + " of them, none empty");
+                    std::to_string(most) + " of them, no list empty");
     return std::vector<Prompt>();
   };
   const Json* field = body.field(name);

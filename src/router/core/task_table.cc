@@ -24,7 +24,7 @@ Error irreproducible() {
 // Nobody is left to ask; `why` is what became of the last attempt.
 Error incomplete(const Choice& choice, const Error& why) {
   if (why.kind == ErrorKind::unsupported && !choice.request.grammar.empty())
-    return fail(ErrorKind::unsupported, "the grammar leaves the model no way to go on; nothing was charged");
+    return fail(ErrorKind::unsupported, "the grammar leaves the model no way to go on, or too many at once; nothing was charged");
   if (why.kind == ErrorKind::invalid_input)
     return fail(ErrorKind::invalid_input,
                 "prompt and answer are longer than any miner here has memory for; nothing was charged");

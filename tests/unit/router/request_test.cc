@@ -73,6 +73,7 @@ TEST(CompletionRequest, WhatIsWrongIsNamed) {
       {R"("seed":"7")", "seed"},
       {R"("seed":0.5)", "seed"},
       {R"("seed":18446744073709551616)", "seed"},
+      {R"("seed":-9223372036854775809)", "seed"},
       {R"("seed":-9223372036854779904)", "seed"},
       {R"("top_p":1e-60)", "top_p"},
       {R"("min_p":0.999999999999)", "min_p"},
