@@ -189,7 +189,7 @@ TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
 TEST(Sampler, PenaltiesAndBiasesAreThoseOfTheDefinition) {
   Sampler sampler;
   Words words(9);
-  const std::size_t vocabulary = 700;
+  const TokenId vocabulary = 700;
   for (int round = 0; round < 400; ++round) {
     const std::vector<float> logits = make_logits(round % 7 == 4 ? 1 : round % 7, vocabulary, words);
     std::vector<TokenId> prompt, answer;
