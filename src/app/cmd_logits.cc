@@ -1,4 +1,5 @@
 // cortensor logits: what a model makes of given tokens, as numbers for other tools.
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -49,6 +50,8 @@ void add_logits(CLI::App& root) {
       ->transform(thread_count());
   examples(command, "  cortensor logits --model mini.gguf --tokens tokens.json --out mini.f32");
   run_with(command, [options]() -> Result<Exit> {
+    auto out = engine::OutputFile::create(options->out, std::array{options->model, options->tokens});
+    if (!out) return out.error();
     const auto tokens = read_tokens(options->tokens);
     if (!tokens) return tokens.error();
     ProgressBar bar("Logits");
@@ -56,8 +59,6 @@ void add_logits(CLI::App& root) {
     auto model = engine::Evaluator::load(options->model, options->engine,
                                          [&](double fraction) { bar.update(fraction, "loading"); });
     if (!model) return model.error();
-    auto out = engine::OutputFile::create(options->out);
-    if (!out) return out.error();
     const Status done = (*model)->run(*tokens, 0, [&](std::size_t position, std::span<const float> logits) {
       bar.update(static_cast<double>(position) / static_cast<double>(tokens->size()), "computing");
       return out->write({reinterpret_cast<const std::uint8_t*>(logits.data()), logits.size_bytes()});

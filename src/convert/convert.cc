@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <set>
 #include <utility>
 #include <vector>
@@ -138,6 +139,11 @@ Result<ConvertReport> convert_folder(const std::string& folder, const std::strin
   if (!config) return config.error();
   const auto weights = HfWeights::open(folder);
   if (!weights) return weights.error();
+  std::vector<std::string> inputs = weights->paths();
+  for (const char* read : {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
+    inputs.push_back((std::filesystem::path(folder) / read).string());
+  auto file = engine::OutputFile::create(out, inputs);
+  if (!file) return file.error();
   const std::vector<Part> parts = parts_of(*config);
   if (auto status = check_parts(*weights, *config, parts); !status)
     return std::move(status).error_context(folder);
@@ -167,7 +173,7 @@ Result<ConvertReport> convert_folder(const std::string& folder, const std::strin
   report.tensors = static_cast<std::uint32_t>(parts.size() + !rope_factors.empty());
   report.bytes = writer.file_size();
 
-  if (auto status = writer.begin(out); !status) return status.error();
+  if (auto status = writer.begin(std::move(*file)); !status) return status.error();
   Writing writing(writer, progress, total);
   for (const Part& part : parts) {
     const StoredTensor& tensor = *weights->find(part.theirs);

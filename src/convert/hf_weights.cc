@@ -18,10 +18,12 @@ Result<HfWeights> HfWeights::open(const std::string& folder) {
   HfWeights weights;
   const fs::path base(folder);
   const std::string index_path = (base / "model.safetensors.index.json").string();
+  weights.paths_.push_back(index_path);
   auto index = read_json_object(index_path);
   if (!index && index.error().kind != ErrorKind::not_found) return index.error();
   if (!index) {
-    auto file = SafetensorsFile::open((base / "model.safetensors").string());
+    weights.paths_.push_back((base / "model.safetensors").string());
+    auto file = SafetensorsFile::open(weights.paths_.back());
     if (!file) return file.error();
     weights.files_.push_back(std::move(*file));
     for (const auto& [name, tensor] : weights.files_.front().tensors()) weights.tensors_[name] = &tensor;
@@ -42,7 +44,7 @@ Result<HfWeights> HfWeights::open(const std::string& folder) {
   }
   weights.files_.reserve(by_shard.size());
   for (const auto& [shard, names] : by_shard) {
-    const std::string path = (base / shard).string();
+    const std::string& path = weights.paths_.emplace_back((base / shard).string());
     auto file = SafetensorsFile::open(path);
     if (!file) return file.error();
     weights.files_.push_back(std::move(*file));

@@ -18,8 +18,11 @@ class HfWeights {
   // Null when there is none.
   const StoredTensor* find(const std::string& name) const;
   std::vector<std::string> names() const;
+  // The files that they are read from.
+  const std::vector<std::string>& paths() const { return paths_; }
 
  private:
+  std::vector<std::string> paths_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, const StoredTensor*> tensors_;  // in files_, whose tables stay where they are
 };

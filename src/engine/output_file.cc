@@ -7,11 +7,17 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 namespace cortensor::engine {
 
-Result<OutputFile> OutputFile::create(const std::string& path) {
+Result<OutputFile> OutputFile::create(const std::string& path, std::span<const std::string> inputs) {
+  if (path.empty()) return fail(ErrorKind::invalid_input, "expected the name of a file to write, found ''");
+  std::error_code missing;
+  for (const std::string& input : inputs)
+    if (std::filesystem::equivalent(path, input, missing))
+      return fail(ErrorKind::invalid_input, path + ": is an input file, " + input);
   struct stat existing {};
   if (::stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode))
     return fail(ErrorKind::invalid_input, path + ": expected a new or a regular file");

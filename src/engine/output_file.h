@@ -2,6 +2,7 @@
 // removed when abandoned.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,7 +13,8 @@ namespace cortensor::engine {
 
 class OutputFile {
  public:
-  static Result<OutputFile> create(const std::string& path);
+  // Refused at once: a path that cannot be written, or that is one of `inputs` by whatever name.
+  static Result<OutputFile> create(const std::string& path, std::span<const std::string> inputs = {});
   // What is written goes to an open file of the caller's, who keeps it: memory, say.
   static OutputFile onto(int descriptor);
   OutputFile(OutputFile&& other) noexcept;

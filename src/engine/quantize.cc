@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "arith/segment_quantiser.h"
@@ -134,9 +134,8 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
   if (chosen == nullptr)
     return fail(ErrorKind::invalid_input, "quantize: expected a quantised type as the target");
   const bool native = arith::is_segmented(target);
-  std::error_code ignored;
-  if (std::filesystem::equivalent(in, out, ignored))
-    return fail(ErrorKind::invalid_input, out + ": is the input file itself");
+  auto written = OutputFile::create(out, std::span(&in, 1));
+  if (!written) return written.error();
   auto opened = GgufFile::open(in);
   if (!opened) return opened.error();
   const GgufFile& file = *opened;
@@ -156,7 +155,7 @@ Result<QuantizeReport> quantize_file(const std::string& in, const std::string& o
                       type_in_target(tensor, *chosen));
     total += tensor.data.size();
   }
-  if (auto status = writer.begin(out); !status) return status.error();
+  if (auto status = writer.begin(std::move(*written)); !status) return status.error();
 
   report.bytes_in = file.bytes().size();
   std::uint64_t done = 0;

@@ -312,6 +312,21 @@ class ModelTools(unittest.TestCase):
                                                              "--out", str(folder / "g"), code=2))
             self.assertFalse((folder / "g").exists())
 
+    def test_logits_do_not_replace_what_they_are_made_from(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            tokens, link, hard = folder / "ids.json", folder / "link", folder / "model.gguf"
+            tokens.write_text("[1, 2]")
+            link.symlink_to(MODEL)
+            (folder / "copy").write_bytes(pathlib.Path(MODEL).read_bytes())
+            hard.hardlink_to(folder / "copy")
+            for model, out in ((MODEL, tokens), (MODEL, link), (folder / "copy", folder / "copy"), (folder / "copy", hard)):
+                shown = self.run_tool("logits", "--model", str(model), "--tokens", str(tokens), "--out", str(out), code=2)
+                self.assertIn(f"{out}: is an input file", shown)
+            self.assertEqual(tokens.read_text(), "[1, 2]")
+            self.assertTrue(link.is_symlink())
+            self.assertEqual(hard.read_bytes(), pathlib.Path(MODEL).read_bytes())
+
     def test_bench_prints_figures_for_each_test(self):
         figures = json.loads(self.run_tool("bench", "--model", str(MODEL), "-p", "32", "-n", "4", "--batch", "1,3", "-t", "1",
                                            "-r", "1", "--json"))

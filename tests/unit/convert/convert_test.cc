@@ -260,6 +260,36 @@ TEST_F(Convert, ShardsAreOneModel) {
   EXPECT_THAT(refusal(folder_.path("hf")).message, HasSubstr("names of files in the same folder"));
 }
 
+TEST_F(Convert, AnInputIsNoOutput) {
+  const std::string path = folder_of({}).write(2);
+  write_text(path + "/chat_template.jinja", "{{ messages }}");
+  std::filesystem::create_symlink(path + "/config.json", folder_.path("link"));
+  const std::vector<std::string> inputs{path + "/config.json",
+                                        path + "/tokenizer.json",
+                                        path + "/tokenizer_config.json",
+                                        path + "/chat_template.jinja",
+                                        path + "/model.safetensors.index.json",
+                                        path + "/model-0.safetensors",
+                                        path + "/model-1.safetensors",
+                                        folder_.path("link")};
+  for (const std::string& input : inputs) {
+    const auto report = convert_folder(path, "x", input);
+    ASSERT_FALSE(report) << input;
+    EXPECT_THAT(report.error().message, HasSubstr(input + ": is an input file"));
+  }
+  EXPECT_TRUE(convert_folder(path, "x", path + "/out.gguf"));
+  EXPECT_TRUE(convert_folder(path, "x", path + "/out.gguf")) << "an earlier output is no input";
+}
+
+TEST_F(Convert, AnOutputThatCannotBeMadeIsRefusedBeforeAnyWork) {
+  const std::string path = folder_of({}).write();
+  for (const std::string& out : {std::string(), path, folder_.path("none/out.gguf")}) {
+    const auto report = convert_folder(
+        path, "x", out, [](std::uint64_t, std::uint64_t) { ADD_FAILURE() << "weights were written"; });
+    EXPECT_FALSE(report) << out;
+  }
+}
+
 TEST_F(Convert, FrequenciesOfLlama31) {
   HfFolder hf = folder_of({.head_dim = 32});
   hf.config["rope_theta"] = 500000.0;

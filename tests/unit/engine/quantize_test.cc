@@ -103,6 +103,21 @@ TEST(Quantize, MatricesBecomeBlocksAndTheRestStays) {
   EXPECT_TRUE(check_weights(*file));
 }
 
+TEST(Quantize, AnInputIsNoOutput) {
+  const TemporaryFolder folder;
+  Source().write(folder.path("in"));
+  const std::string before = read_all(folder.path("in"));
+  std::filesystem::create_symlink("in", folder.path("symbolic"));
+  std::filesystem::create_hard_link(folder.path("in"), folder.path("hard"));
+  for (const char* name : {"in", "symbolic", "hard"}) {
+    const auto report = quantize_file(folder.path("in"), folder.path(name), TensorType::q8_0);
+    ASSERT_FALSE(report) << name;
+    EXPECT_THAT(report.error().message, HasSubstr(folder.path(name) + ": is an input file"));
+  }
+  EXPECT_EQ(read_all(folder.path("in")), before);
+  EXPECT_EQ(folder.entries(), 3u);
+}
+
 TEST(Quantize, EveryRunGivesTheSameFile) {
   const TemporaryFolder folder;
   Source().write(folder.path("in"));
