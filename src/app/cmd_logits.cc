@@ -1,14 +1,13 @@
 // cortensor logits: what a model makes of given tokens, as numbers for other tools.
 #include <array>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "app/number_option.h"
 #include "app/progress.h"
 #include "app/subcommands.h"
+#include "app/text_file.h"
 #include "engine/evaluator.h"
 #include "engine/output_file.h"
 
@@ -16,10 +15,9 @@ namespace cortensor::app {
 namespace {
 
 Result<std::vector<TokenId>> read_tokens(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(ErrorKind::not_found, path + ": cannot be read");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto text = read_text_file(path);
+  if (!text) return text.error();
+  const auto json = nlohmann::json::parse(*text, nullptr, false);
   const auto is_id = [](const nlohmann::json& id) { return id.is_number_unsigned() && id <= 0xffffffffu; };
   if (!json.is_array() || !std::all_of(json.begin(), json.end(), is_id))
     return fail(ErrorKind::invalid_input, path + ": expected a JSON list of token ids");

@@ -1,12 +1,11 @@
 // cortensor perplexity: how well a model predicts a text.
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "app/command.h"
 #include "app/number_option.h"
 #include "app/progress.h"
 #include "app/subcommands.h"
+#include "app/text_file.h"
 #include "engine/perplexity.h"
 
 namespace cortensor::app {
@@ -20,9 +19,8 @@ struct Options {
 
 Result<Exit> perplexity(const Options& given) {
   Options options = given;
-  std::ifstream file(options.file, std::ios::binary);
-  if (!file) return fail(ErrorKind::not_found, options.file + ": cannot be read");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto text = read_text_file(options.file);
+  if (!text) return text.error();
   if (options.measure.stride == 0) options.measure.stride = options.measure.context / 2;
   options.engine.context = options.measure.context;
 
@@ -38,7 +36,7 @@ Result<Exit> perplexity(const Options& given) {
     if (tokenizer->vocab_size() > (*model)->vocab_size())
       return fail(ErrorKind::corrupt, options.model + ": the tokenizer has more tokens than the model");
     auto measured =
-        engine::measure_perplexity(**model, *tokenizer, tokenizer->encode(text), options.measure,
+        engine::measure_perplexity(**model, *tokenizer, tokenizer->encode(*text), options.measure,
                                    [&](double fraction) { bar.update(fraction, "reading the text"); });
     if (!measured) return std::move(measured).error_context(options.file);
     report = *measured;

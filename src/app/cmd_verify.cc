@@ -2,15 +2,13 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "app/command.h"
 #include "app/model_path.h"
 #include "app/number_option.h"
 #include "app/printable.h"
 #include "app/subcommands.h"
+#include "app/text_file.h"
 #include "base/hex.h"
 #include "base/units.h"
 #include "verify/receipt_report.h"
@@ -24,17 +22,12 @@ struct Options {
   std::size_t threads = 0;
 };
 
-constexpr std::uintmax_t kMaxReceiptBytes = 64 << 20;
+constexpr std::size_t kMaxReceiptBytes = 64 << 20;
 
 Result<protocol::Receipt> read_receipt(const std::string& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) return fail(ErrorKind::not_found, "receipt " + path + ": " + error.message());
-  if (size > kMaxReceiptBytes)
-    return fail(ErrorKind::invalid_input, "receipt " + path + ": larger than 64 MiB");
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  auto receipt = protocol::receipt_from_json(text);
+  const auto text = read_text_file(path, kMaxReceiptBytes);
+  if (!text) return Error(text.error()).context("receipt");
+  auto receipt = protocol::receipt_from_json(*text);
   if (!receipt) return std::move(receipt).error_context(path);
   return receipt;
 }

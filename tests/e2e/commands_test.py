@@ -311,6 +311,9 @@ class ModelTools(unittest.TestCase):
             self.assertIn("list of token ids", self.run_tool("logits", "--model", str(MODEL), "--tokens", str(folder / "ids.json"),
                                                              "--out", str(folder / "g"), code=2))
             self.assertFalse((folder / "g").exists())
+            for arguments in (["perplexity", "--file", folder], ["logits", "--tokens", folder, "--out", folder / "g"]):
+                self.assertIn(f"{folder}: cannot be read: Is a directory",
+                              self.run_tool(*map(str, arguments), "--model", str(MODEL), code=1))
 
     def test_logits_do_not_replace_what_they_are_made_from(self):
         with tempfile.TemporaryDirectory() as folder:
