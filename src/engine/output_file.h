@@ -1,5 +1,7 @@
-// A file that appears under its name complete or not at all: written beside its place, renamed at the end,
-// removed when abandoned.
+// A file that appears under its name complete or not at all. Until then it has no name, so that nothing is
+// left of a process that is killed; where the file system knows no such files, it is written beside its place
+// and removed when abandoned. It replaces an existing file and keeps its mode; a link stays and leads to the
+// new one.
 #pragma once
 
 #include <span>
@@ -27,12 +29,13 @@ class OutputFile {
   Status commit();
 
  private:
-  OutputFile(std::string path, std::string temporary, int descriptor);
+  OutputFile(std::string path, std::string temporary, bool named, int descriptor);
   void abandon();
   Error give_up(std::string_view doing);  // with errno's reason
 
-  std::string path_;
-  std::string temporary_;  // empty: the file is the caller's
+  std::string path_;       // no link
+  std::string temporary_;  // its last name but one, beside it; empty: the file is the caller's
+  bool named_ = false;     // so by now
   int descriptor_ = -1;
 };
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -274,6 +275,18 @@ class Numbers(unittest.TestCase):
                     self.assertRegex(done.stderr, "expected|does not fit")
 
 
+def has_open(process, folder):
+    """Whether the process has a file of the folder open, also one without a name."""
+    files = f"/proc/{process.pid}/fd/"
+    for file in os.listdir(files):
+        try:
+            if os.readlink(files + file).startswith(folder + "/"):
+                return True
+        except FileNotFoundError:
+            pass
+    return False
+
+
 class ModelTools(unittest.TestCase):
     """inspect, logits, perplexity, bench and convert on the default model."""
 
@@ -339,6 +352,20 @@ class ModelTools(unittest.TestCase):
             self.assertGreater(row["tokens_per_second"], 0)
         self.assertGreater(figures["runs"][0]["peak_memory_over_weights"], 0)
         self.assertIn("--model or --shape", self.run_tool("bench", code=2))
+
+    def test_an_interrupted_command_leaves_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
+            except OSError:
+                self.skipTest("this file system knows no files without names")
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                process = subprocess.Popen([BINARY, "bench", "--shape", "llama-3.2-1b", "--type", "q8_0", "--write", folder + "/out"],
+                                           stderr=subprocess.DEVNULL)
+                wait_for(lambda: has_open(process, folder), "the output file")
+                process.send_signal(number)
+                self.assertEqual(process.wait(60), -number)
+                self.assertEqual(os.listdir(folder), [])
 
     def test_convert_names_what_is_missing(self):
         with tempfile.TemporaryDirectory() as folder:

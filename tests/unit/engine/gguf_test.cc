@@ -425,7 +425,6 @@ TEST(GgufFiles, AnAbandonedFileLeavesNothing) {
     GgufWriter writer;
     writer.add_tensor("t", std::vector<std::uint64_t>{4}, TensorType::f32);
     ASSERT_TRUE(writer.begin(folder.path("x.gguf")));
-    EXPECT_EQ(folder.entries(), 1u);
   }
   EXPECT_EQ(folder.entries(), 0u);
 }
