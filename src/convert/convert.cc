@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,10 +13,12 @@
 #include "convert/hf_tokenizer.h"
 #include "convert/hf_weights.h"
 #include "engine/gguf_writer.h"
+#include "engine/tokenizer.h"
 
 namespace cortensor::convert {
 namespace {
 
+using engine::TensorInfo;
 using engine::TensorType;
 
 constexpr std::size_t kPiece = 8 << 20;
@@ -90,6 +93,25 @@ Status check_parts(const HfWeights& weights, const HfConfig& config, const std::
   return ok();
 }
 
+// A tokenizer can be made from the metadata, as whoever loads the file will make it.
+Status check_tokenizer(const engine::GgufWriter& metadata) {
+  const Bytes bytes = metadata.to_bytes({});
+  const auto file = engine::GgufFile::parse(bytes);
+  if (!file) return file.error();
+  if (const auto tokenizer = engine::Tokenizer::from_gguf(*file); !tokenizer) return tokenizer.error();
+  return ok();
+}
+
+TensorInfo info_of(const Part& part, const StoredTensor& tensor) {
+  TensorInfo info{part.theirs,
+                  *type_of(tensor),
+                  static_cast<std::uint32_t>(part.shape.size()),
+                  {1, 1, 1, 1},
+                  tensor.data};
+  std::copy(part.shape.rbegin(), part.shape.rend(), info.dims.begin());
+  return info;
+}
+
 class Writing {
  public:
   Writing(engine::GgufWriter& writer, const engine::Progress& progress, std::uint64_t total)
@@ -158,14 +180,16 @@ Result<ConvertReport> convert_folder(const std::string& folder, const std::strin
                                                                     : kMostlyBf16);
   config->add_to(writer);
   if (auto status = add_hf_tokenizer(folder, *config, writer); !status) return status.error();
+  if (auto status = check_tokenizer(writer); !status) return std::move(status).error_context(folder);
 
   ConvertReport report;
   std::uint64_t total = 0;
   for (const Part& part : parts) {
     const StoredTensor& tensor = *weights->find(part.theirs);
-    const std::vector<std::uint64_t> dims(part.shape.rbegin(), part.shape.rend());
-    writer.add_tensor(part.ours, dims, dims.size() == 1 ? TensorType::f32 : *type_of(tensor));
-    report.parameters += tensor.data.size() / arith::file_block(*type_of(tensor)).bytes;
+    const TensorInfo info = info_of(part, tensor);
+    writer.add_tensor(part.ours, std::span(info.dims).first(info.rank),
+                      info.rank == 1 ? TensorType::f32 : info.type);
+    report.parameters += tensor.data.size() / arith::file_block(info.type).bytes;
     total += tensor.data.size();
   }
   if (!rope_factors.empty())
@@ -177,6 +201,8 @@ Result<ConvertReport> convert_folder(const std::string& folder, const std::strin
   Writing writing(writer, progress, total);
   for (const Part& part : parts) {
     const StoredTensor& tensor = *weights->find(part.theirs);
+    if (auto finite = engine::check_weights(info_of(part, tensor)); !finite)
+      return std::move(finite).error_context(folder);
     const Status status = part.shape.size() == 1 ? writing.vector(*type_of(tensor), tensor.data)
                           : part.heads != 0      ? writing.rotated(part, tensor.data)
                                                  : writing.bytes(tensor.data);

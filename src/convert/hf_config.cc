@@ -112,8 +112,8 @@ Result<HfConfig> read_hf_config(const std::string& folder) {
   if (!reader.error)
     config.head_dim = reader.size("head_dim", engine::kMaxHeadDim, config.dim / config.heads);
   reader.require(reader.error ||
-                     (config.head_dim > 0 && config.head_dim % 2 == 0 && config.heads % config.kv_heads == 0),
-                 "heads: expected whole groups of even heads");
+                     (config.head_dim > 0 && config.head_dim % 8 == 0 && config.heads % config.kv_heads == 0),
+                 "heads: expected whole groups of heads, and head_dim to be a multiple of 8");
   config.rms_epsilon = reader.real("rms_norm_eps", 1e-12, 1);
   config.rope_base = reader.real("rope_theta", 1, 1e9, 10000.0);
   config.tied = reader.flag("tie_word_embeddings");

@@ -368,6 +368,38 @@ TEST_F(Convert, WhatIsWrongIsNamed) {
   EXPECT_THAT(refusal(folder_.path("hf")).message, HasSubstr("tokenizer.json"));
 }
 
+// As the loader would, but before there is a file.
+TEST_F(Convert, WhatCannotBeLoadedIsNotMade) {
+  const HfFolder good = folder_of({.type = TensorType::f16});
+  write_text(out_, "an older file");
+  const auto with = [&](const std::function<void(HfFolder&)>& spoil) {
+    HfFolder hf = good;
+    spoil(hf);
+    const std::string message = refusal(hf).message;
+    std::ifstream old(out_);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(old), {}), "an older file") << message;
+    return message;
+  };
+  const std::string q = "model.layers.1.self_attn.q_proj.weight";
+  EXPECT_THAT(with([&](HfFolder& hf) {
+                hf.tensors[q].data[2 * 67 + 1] = 0x7c;  // in F16
+              }),
+              HasSubstr("tensor " + q + ": expected finite weights, row 1 column 3"));
+  EXPECT_THAT(with([](HfFolder& hf) {
+                Bytes& norm = hf.tensors["model.norm.weight"].data;
+                norm[6] = 0xc0, norm[7] = 0x7f;  // in F32
+              }),
+              HasSubstr("tensor model.norm.weight: expected finite weights, row 0 column 1"));
+  const std::size_t merges = good.tokenizer["model"]["merges"].size();
+  EXPECT_THAT(with([](HfFolder& hf) { hf.tokenizer["model"]["merges"].push_back("a zz"); }),
+              HasSubstr("merge " + std::to_string(merges) + " names a token"));
+  EXPECT_THAT(with([](HfFolder& hf) { hf.tokenizer["model"]["vocab"].erase("!"); }),
+              HasSubstr("no token for the byte 33"));
+  EXPECT_THAT(with([](HfFolder& hf) { hf.config["head_dim"] = 4; }), HasSubstr("multiple of 8"));
+  ASSERT_TRUE(convert_folder(good.write(), "x", out_));
+  root_of(out_);  // it runs
+}
+
 // The child may not write more than a few kilobytes to a file: as on a full disk, the write fails midway.
 TEST_F(Convert, AFullDiskLeavesNoFile) {
   const HfFolder hf = folder_of({});
