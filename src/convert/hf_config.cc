@@ -50,6 +50,11 @@ class Reader {
     require(found->is_object(), std::string(key) + ": expected an object");
     return found->is_object() ? &*found : nullptr;
   }
+  // Rotated; the factor stands at the top or, in newer files, among the rotation's parameters.
+  void whole_heads() {
+    require(real("partial_rotary_factor", 0, 1, 1.0) == 1,
+            "partial_rotary_factor: expected 1, heads rotated whole");
+  }
   void require(bool condition, const std::string& message) {
     if (!condition && !error) error = fail(ErrorKind::unsupported, where_ + ": " + message);
   }
@@ -70,6 +75,7 @@ class Reader {
 void read_rope(Reader& config, const json& object, const std::string& where, HfConfig& out) {
   Reader rope(object, where);
   if (object.contains("rope_theta")) out.rope_base = rope.real("rope_theta", 1, 1e9);
+  rope.whole_heads();
   const std::string kind = rope.text("rope_type", rope.text("type", "default"));
   if (kind == "llama3") {
     RopeScaling scaling;
@@ -100,6 +106,7 @@ Result<HfConfig> read_hf_config(const std::string& folder) {
   reader.require(reader.text("hidden_act", "silu") == "silu", "hidden_act: expected \"silu\"");
   reader.require(!reader.flag("attention_bias") && !reader.flag("mlp_bias"), "biases are not supported");
   reader.require(reader.object("quantization_config") == nullptr, "the weights are quantised already");
+  reader.whole_heads();
 
   HfConfig config;
   config.vocab_size = reader.size("vocab_size", engine::kMaxVocab);

@@ -82,23 +82,36 @@ Result<std::vector<std::string>> read_merges(const json& tokenizer) {
   return merges;
 }
 
+// An object with all of the wanted entries.
+bool says(const json& object, const json& wanted) {
+  for (const auto& [key, value] : wanted.items())
+    if (!object.is_object() || object.value(key, json()) != value) return false;
+  return true;
+}
+
 // What the vocabulary means, beyond its list: refused unless it is what "llama-bpe" means in a GGUF file.
 Status check_rules(const json& tokenizer) {
   const json& model = tokenizer["model"];
   if (model.value("type", json()) != "BPE" || model.value("byte_fallback", json()) == true)
     return fail(ErrorKind::unsupported, "model: expected a byte-level BPE, as Llama 3 has");
+  // A piece that is a token is that token: what the engine does, and not what an absent flag means.
+  if (model.value("ignore_merges", json()) != true)
+    return fail(ErrorKind::unsupported, "model.ignore_merges: expected true, as Llama 3 has");
   const auto normalizer = tokenizer.find("normalizer");
   if (normalizer != tokenizer.end() && !normalizer->is_null())
     return fail(ErrorKind::unsupported, "normalizer: expected none, as Llama 3 has");
-  const auto splits = [&](const json& step) {
-    return step.is_object() && step.value("type", json()) == "Split" && step.contains("pattern") &&
-           step["pattern"].is_object() && step["pattern"].value("Regex", json()) == kLlama3Split;
-  };
   const auto pre = tokenizer.find("pre_tokenizer");
-  if (pre != tokenizer.end() && pre->is_object() && pre->contains("pretokenizers"))
-    for (const json& step : (*pre)["pretokenizers"])
-      if (splits(step)) return ok();
-  return fail(ErrorKind::unsupported, "pre_tokenizer: expected Llama 3's split of a text into words");
+  const json steps =
+      pre != tokenizer.end() && pre->is_object() ? pre->value("pretokenizers", json()) : json();
+  const json split{
+      {"type", "Split"}, {"pattern", {{"Regex", kLlama3Split}}}, {"behavior", "Isolated"}, {"invert", false}};
+  const json bytes{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  if (!steps.is_array() || steps.size() != 2 || !says(steps[0], split))
+    return fail(ErrorKind::unsupported, "pre_tokenizer: expected Llama 3's split of a text into words");
+  if (!says(steps[1], bytes))
+    return fail(ErrorKind::unsupported,
+                "pre_tokenizer: expected bytes without add_prefix_space and use_regex, as Llama 3 has");
+  return ok();
 }
 
 // A special token of tokenizer_config.json: its text, or an object with it.

@@ -104,9 +104,11 @@ class HfFolder {
   void make_tokenizer() {
     const auto tokens = *file_.get_strings("tokenizer.ggml.tokens");
     const auto types = *file_.get_i32s("tokenizer.ggml.token_type");
-    tokenizer = {{"model", {{"type", "BPE"}, {"vocab", json::object()}, {"merges", json::array()}}},
-                 {"added_tokens", json::array()},
-                 {"normalizer", nullptr}};
+    tokenizer = {
+        {"model",
+         {{"type", "BPE"}, {"ignore_merges", true}, {"vocab", json::object()}, {"merges", json::array()}}},
+        {"added_tokens", json::array()},
+        {"normalizer", nullptr}};
     for (std::size_t id = 0; id < tokens.size(); ++id) {
       if (types[id] == 1)
         tokenizer["model"]["vocab"][std::string(tokens[id])] = id;
@@ -128,8 +130,11 @@ class HfFolder {
     tokenizer["pre_tokenizer"] = {
         {"type", "Sequence"},
         {"pretokenizers",
-         {{{"type", "Split"}, {"pattern", {{"Regex", split}}}, {"behavior", "Isolated"}},
-          {{"type", "ByteLevel"}, {"add_prefix_space", false}}}}};
+         {{{"type", "Split"}, {"pattern", {{"Regex", split}}}, {"behavior", "Isolated"}, {"invert", false}},
+          {{"type", "ByteLevel"},
+           {"add_prefix_space", false},
+           {"trim_offsets", true},
+           {"use_regex", false}}}}};
     tokenizer_config = {{"bos_token", "<|begin_of_text|>"},
                         {"eos_token", {{"content", "<|end_of_text|>"}}},
                         {"chat_template", "<|start_header_id|>{{ messages }}<|eot_id|>"}};
@@ -362,6 +367,22 @@ TEST_F(Convert, WhatIsWrongIsNamed) {
               HasSubstr("byte-level"));
   EXPECT_THAT(with([](HfFolder& hf) { hf.tokenizer["pre_tokenizer"] = nullptr; }),
               HasSubstr("pre_tokenizer"));
+  for (const json& value : {json(false), json()})
+    EXPECT_THAT(with([&](HfFolder& hf) { hf.tokenizer["model"]["ignore_merges"] = value; }),
+                HasSubstr("model.ignore_merges: expected true"));
+  for (const char* flag : {"add_prefix_space", "use_regex"})
+    EXPECT_THAT(with([&](HfFolder& hf) { hf.tokenizer["pre_tokenizer"]["pretokenizers"][1][flag] = true; }),
+                HasSubstr("add_prefix_space"));
+  EXPECT_THAT(with([](HfFolder& hf) {
+                hf.tokenizer["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}});
+              }),
+              HasSubstr("pre_tokenizer"));
+  EXPECT_THAT(with([](HfFolder& hf) { hf.config["partial_rotary_factor"] = 0.5; }),
+              HasSubstr("config.json: partial_rotary_factor: expected 1"));
+  EXPECT_THAT(with([](HfFolder& hf) {
+                hf.config["rope_parameters"] = {{"rope_type", "default"}, {"partial_rotary_factor", 0.25}};
+              }),
+              HasSubstr("rope_parameters: partial_rotary_factor: expected 1"));
   EXPECT_THAT(with([](HfFolder& hf) { hf.tokenizer["model"]["merges"] = {5}; }), HasSubstr("model.merges"));
   good.write();
   std::filesystem::remove(folder_.path("hf/tokenizer.json"));
