@@ -19,8 +19,8 @@ Result<std::vector<TokenId>> read_tokens(const std::string& path) {
   if (!text) return text.error();
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   const auto is_id = [](const nlohmann::json& id) { return id.is_number_unsigned() && id <= 0xffffffffu; };
-  if (!json.is_array() || !std::all_of(json.begin(), json.end(), is_id))
-    return fail(ErrorKind::invalid_input, path + ": expected a JSON list of token ids");
+  if (!json.is_array() || json.empty() || !std::all_of(json.begin(), json.end(), is_id))
+    return fail(ErrorKind::invalid_input, path + ": expected a JSON list of one or more token ids");
   return json.get<std::vector<TokenId>>();
 }
 

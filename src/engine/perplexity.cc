@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "arith/rope.h"
@@ -21,13 +22,17 @@ Result<PerplexityReport> measure_perplexity(Evaluator& model, const Tokenizer& t
                                             std::span<const TokenId> text, const PerplexityOptions& options,
                                             const std::function<void(double fraction)>& progress) {
   const std::size_t begin_tokens = tokenizer.adds_bos() ? 1 : 0;
-  if (options.context < 8 || options.context > model.context() || options.stride < 1 ||
-      options.stride > options.context - begin_tokens)
-    return fail(ErrorKind::invalid_input, "expected a context of 8 to " + std::to_string(model.context()) +
-                                              " and a stride inside it, found " +
-                                              std::to_string(options.context) + " and " +
-                                              std::to_string(options.stride));
+  const auto out_of_range = [](std::string_view what, std::size_t least, std::size_t most,
+                               std::size_t found) {
+    return fail(ErrorKind::invalid_input, "expected a " + std::string(what) + " of " + std::to_string(least) +
+                                              " to " + std::to_string(most) + ", found " +
+                                              std::to_string(found));
+  };
+  if (options.context < 8 || options.context > model.context())
+    return out_of_range("context", 8, model.context(), options.context);
   const std::size_t from_text = options.context - begin_tokens;
+  if (options.stride < 1 || options.stride > from_text)
+    return out_of_range("stride", 1, from_text, options.stride);
   if (text.size() < from_text)
     return fail(ErrorKind::invalid_input, "the text has " + std::to_string(text.size()) +
                                               " tokens: expected at least " + std::to_string(from_text));

@@ -320,10 +320,16 @@ class ModelTools(unittest.TestCase):
             self.assertEqual(answers[0], answers[1])
             self.assertEqual(len(answers[0][0]) % (5 * 4), 0)
             self.assertIn("perplexity", answers[0][1][1])
-            (folder / "ids.json").write_text("[1, -2]")
-            self.assertIn("list of token ids", self.run_tool("logits", "--model", str(MODEL), "--tokens", str(folder / "ids.json"),
-                                                             "--out", str(folder / "g"), code=2))
+            for tokens in ("[1, -2]", "[]"):
+                (folder / "ids.json").write_text(tokens)
+                self.assertIn("list of one or more token ids",
+                              self.run_tool("logits", "--model", str(MODEL), "--tokens", str(folder / "ids.json"),
+                                            "--out", str(folder / "g"), code=2))
             self.assertFalse((folder / "g").exists())
+            for option, value, words in (("--stride", 600, "a stride of 1 to 511, found 600"),
+                                         ("--context", 4096, "a context of 8 to 1024, found 4096")):
+                self.assertIn(words, self.run_tool("perplexity", "--model", str(MODEL), "--file", str(folder / "text"),
+                                                   option, str(value), code=2))
             for arguments in (["perplexity", "--file", folder], ["logits", "--tokens", folder, "--out", folder / "g"]):
                 self.assertIn(f"{folder}: cannot be read: Is a directory",
                               self.run_tool(*map(str, arguments), "--model", str(MODEL), code=1))
