@@ -20,6 +20,7 @@
 #include "compute/cpu/ceilings.h"
 #include "engine/engine.h"
 #include "engine/made_model.h"
+#include "engine/mixture.h"
 
 namespace cortensor::app {
 namespace {
@@ -364,11 +365,9 @@ void add_bench(CLI::App& root) {
   command->add_option("-m,--model", options->model, "model file to measure");
   command->add_option("--shape", options->shape, "or this shape, with random weights made in memory")
       ->check(CLI::IsMember(shapes));
-  command->add_option("--type", options->type, "of the shape's weights: q8_0, q4_0, q4_k_m, f16, …")
+  command->add_option("--type", options->type, "of the shape's weights")
       ->capture_default_str()
-      ->check([](const std::string& type) {
-        return engine::is_type_name(type) ? std::string() : "no weight type that cortensor computes with";
-      });
+      ->transform(CLI::IsMember(engine::mixture_names(), CLI::ignore_case));
   command->add_option("--write", options->write, "only write the shape's weights to this file");
   command->add_option("-p,--prompt", options->prompt, "tokens of the prompt; 0: no such test")
       ->capture_default_str()

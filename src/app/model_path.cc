@@ -58,8 +58,7 @@ Result<std::string> default_model(const std::string& quantisation) {
   if (!folder) return folder.error();
   const std::string source = (*folder / (std::string(kDefaultModel) + ".f16.gguf")).string();
   if (quantisation == "f16") return source;
-  const bool eight = quantisation == "q8_0";
-  if (!eight && quantisation != "q4_0")
+  if (quantisation != "q8_0" && quantisation != "q4_0")
     return fail(ErrorKind::invalid_input,
                 "quantisation: expected f16, q8_0 or q4_0, found '" + quantisation + "'");
   const std::string target = (*folder / (std::string(kDefaultModel) + "." + quantisation + ".gguf")).string();
@@ -69,10 +68,9 @@ Result<std::string> default_model(const std::string& quantisation) {
     return target;
   ProgressBar bar("Quantising to " + quantisation);
   const auto report =
-      engine::quantize_file(source, target, eight ? engine::TensorType::q8_0 : engine::TensorType::q4_0,
-                            [&](std::uint64_t done, std::uint64_t total) {
-                              bar.update(static_cast<double>(done) / static_cast<double>(total), "weights");
-                            });
+      engine::quantize_file(source, target, quantisation, [&](std::uint64_t done, std::uint64_t total) {
+        bar.update(static_cast<double>(done) / static_cast<double>(total), "weights");
+      });
   if (!report) return report.error();
   return target;
 }

@@ -40,8 +40,18 @@ inline float bf16_to_f32(std::uint16_t value) {
   return float_of(static_cast<std::uint32_t>(value) << 16);
 }
 
+// Spec: A3.4. Round to nearest even; a NaN becomes a quiet NaN.
+inline std::uint16_t f32_to_bf16(float value) {
+  const std::uint32_t bits = bits_of(value);
+  if (magnitude_bits(value) > kInfinityBits) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 inline bool is_finite_f16(std::uint16_t half) {
   return (half & 0x7c00u) != 0x7c00u;
+}
+inline bool is_finite_bf16(std::uint16_t value) {
+  return (value & 0x7f80u) != 0x7f80u;
 }
 
 }  // namespace cortensor::arith

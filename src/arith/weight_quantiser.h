@@ -219,7 +219,20 @@ bool quantise_blocks(std::span<const float> x, std::size_t elements, std::uint8_
   return true;
 }
 
-// Spec: A16. Whole blocks of a quantised type; false if a weight is not finite or no scale holds it.
+// Spec: A16.6. Numbers of 16 bits.
+template <std::uint16_t (*narrow)(float), bool (*finite)(std::uint16_t)>
+bool narrow_weights(std::span<const float> x, std::uint8_t* out) {
+  for (const float value : x) {
+    const std::uint16_t narrowed = narrow(value);
+    if (!finite(narrowed)) return false;
+    std::memcpy(out, &narrowed, sizeof narrowed);
+    out += sizeof narrowed;
+  }
+  return true;
+}
+
+// Spec: A16. Whole blocks of any type but the native ones; false if a weight is not finite or the type does
+// not hold it.
 inline bool quantise_weights(WeightType type, std::span<const float> x, std::uint8_t* out) {
   if (largest_magnitude_bits(x) >= kInfinityBits) return false;
   const std::size_t elements = file_block(type).elements;
@@ -245,8 +258,12 @@ inline bool quantise_weights(WeightType type, std::span<const float> x, std::uin
     case WeightType::q6_k:
       return quantise_blocks<BlockQ6K>(x, elements, out);
     case WeightType::f32:
+      std::memcpy(out, x.data(), x.size_bytes());
+      return true;
     case WeightType::f16:
+      return narrow_weights<f32_to_f16, is_finite_f16>(x, out);
     case WeightType::bf16:
+      return narrow_weights<f32_to_bf16, is_finite_bf16>(x, out);
     case WeightType::s4:
     case WeightType::s8:
       break;

@@ -31,6 +31,7 @@ namespace cortensor::engine {
 using TensorType = arith::WeightType;
 
 std::string_view to_string(TensorType type);
+std::string lower_name(TensorType type);  // as commands and manifests have it
 // Of any type number in a file: whether it is one of ours, and its usual name.
 bool is_supported_tensor_type(std::uint32_t type);
 std::string tensor_type_name(std::uint32_t type);

@@ -1,5 +1,7 @@
 // Every tensor type of the GGUF format, by its number: what files of others may hold, whether or not we
 // compute with it.
+#include <cctype>
+
 #include "engine/gguf_file.h"
 
 namespace cortensor::engine {
@@ -62,6 +64,12 @@ std::string_view to_string(TensorType type) {
   if (type == TensorType::s4) return "S4";
   const StoredType* known = find(static_cast<std::uint32_t>(type));
   return known != nullptr ? known->name : "unknown";
+}
+
+std::string lower_name(TensorType type) {
+  std::string name(to_string(type));
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
 std::string tensor_type_name(std::uint32_t type) {

@@ -1,16 +1,15 @@
 #include "engine/made_model.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "arith/segment_quantiser.h"
 #include "base/check.h"
 #include "engine/gguf_writer.h"
+#include "engine/mixture.h"
 #include "engine/native_tensor.h"
 
 namespace cortensor::engine {
@@ -24,33 +23,6 @@ constexpr ModelShape kShapes[] = {{"llama-3.2-1b", 2048, 16, 32, 8, 64, 8192, 13
 constexpr std::uint32_t kVocabulary = 128256, kFirstSpecial = 128000, kBos = 128000, kEos = 128001,
                         kEot = 128009;
 constexpr std::size_t kPool = 4 << 20;
-
-std::optional<TensorType> type_called(std::string_view name) {
-  std::string upper(name);
-  for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  for (std::uint32_t type = 0; type < 64; ++type)
-    if (is_supported_tensor_type(type) && tensor_type_name(type) == upper)
-      return static_cast<TensorType>(type);
-  return std::nullopt;
-}
-
-struct Mixture {
-  TensorType matrices, outer;
-  bool more = false;  // Q6_K for some of the matrices that matter most
-};
-
-std::optional<Mixture> mixture_called(std::string_view name) {
-  Mixture mixture{};
-  mixture.more = name == "q4_k_m";
-  const auto type = type_called(mixture.more ? "q4_k" : name);
-  if (name == "s8" || name == "s4")
-    return Mixture{name == "s8" ? TensorType::s8 : TensorType::s4, TensorType::s8};
-  if (!type) return std::nullopt;
-  const arith::FileBlock block = arith::file_block(*type), six = arith::file_block(TensorType::q6_k);
-  mixture.matrices = *type;
-  mixture.outer = block.bytes * six.elements < six.bytes * block.elements ? TensorType::q6_k : *type;
-  return mixture;
-}
 
 std::uint64_t next_random(std::uint64_t& state) {
   state ^= state << 13;
@@ -99,31 +71,29 @@ struct Part {
 };
 
 std::vector<Part> parts_of(const ModelShape& m, const Mixture& mixture) {
+  const Outline outline{m.layers, m.heads / m.kv_heads, m.tied};
   std::vector<Part> parts;
-  const auto matrix = [&](std::string name, std::uint64_t cols, std::uint64_t rows, TensorType type) {
+  const auto matrix = [&](std::string name, std::uint64_t cols, std::uint64_t rows) {
+    const TensorType type = type_in(mixture, outline, name, cols);
     parts.push_back({std::move(name), {cols, rows}, type});
   };
   const auto norm = [&](std::string name) { parts.push_back({std::move(name), {m.dim}, TensorType::f32}); };
   const std::uint64_t q = std::uint64_t{m.heads} * m.head_dim, kv = std::uint64_t{m.kv_heads} * m.head_dim;
-  matrix("token_embd.weight", m.dim, kVocabulary, mixture.outer);
-  const std::uint32_t eighth = m.layers / 8;
+  matrix("token_embd.weight", m.dim, kVocabulary);
   for (std::uint32_t l = 0; l < m.layers; ++l) {
     const std::string prefix = "blk." + std::to_string(l) + ".";
-    // The first and last eighth of the layers, and every third between.
-    const bool more = mixture.more && (l < eighth || l >= m.layers - eighth || (l - eighth) % 3 == 2);
-    const TensorType type = mixture.matrices, better = more ? TensorType::q6_k : type;
     norm(prefix + "attn_norm.weight");
-    matrix(prefix + "attn_q.weight", m.dim, q, type);
-    matrix(prefix + "attn_k.weight", m.dim, kv, type);
-    matrix(prefix + "attn_v.weight", m.dim, kv, better);
-    matrix(prefix + "attn_output.weight", q, m.dim, type);
+    matrix(prefix + "attn_q.weight", m.dim, q);
+    matrix(prefix + "attn_k.weight", m.dim, kv);
+    matrix(prefix + "attn_v.weight", m.dim, kv);
+    matrix(prefix + "attn_output.weight", q, m.dim);
     norm(prefix + "ffn_norm.weight");
-    matrix(prefix + "ffn_gate.weight", m.dim, m.ffn_dim, type);
-    matrix(prefix + "ffn_up.weight", m.dim, m.ffn_dim, type);
-    matrix(prefix + "ffn_down.weight", m.ffn_dim, m.dim, better);
+    matrix(prefix + "ffn_gate.weight", m.dim, m.ffn_dim);
+    matrix(prefix + "ffn_up.weight", m.dim, m.ffn_dim);
+    matrix(prefix + "ffn_down.weight", m.ffn_dim, m.dim);
   }
   norm("output_norm.weight");
-  if (!m.tied) matrix("output.weight", m.dim, kVocabulary, mixture.outer);
+  if (!m.tied) matrix("output.weight", m.dim, kVocabulary);
   return parts;
 }
 
@@ -192,18 +162,15 @@ std::span<const ModelShape> known_shapes() {
   return kShapes;
 }
 
-bool is_type_name(std::string_view name) {
-  return mixture_called(name).has_value();
-}
-
 Status write_made_model(const ModelShape& shape, std::string_view type, OutputFile file,
                         const Progress& progress) {
-  const auto mixture = mixture_called(type);
-  if (!mixture) return fail(ErrorKind::invalid_input, "type '" + std::string(type) + "': not known");
+  const Mixture* const mixture = find_mixture(type);
+  if (mixture == nullptr)
+    return fail(ErrorKind::invalid_input, "type '" + std::string(type) + "': not known");
   GgufWriter writer;
   add_config(shape, writer);
   add_vocabulary(writer);
-  if (arith::is_segmented(mixture->matrices)) writer.add_string(kProfileKey, kProfile);
+  if (arith::is_segmented(mixture->type)) writer.add_string(kProfileKey, kProfile);
   const std::vector<Part> parts = parts_of(shape, *mixture);
   for (const Part& part : parts) writer.add_tensor(part.name, part.dims, part.type);
   const std::uint64_t total = writer.file_size();

@@ -22,10 +22,7 @@ struct ModelShape {
 
 std::span<const ModelShape> known_shapes();
 
-// A mixture of weight types, as files come: "q4_0" is what most matrices have; the embedding and the output
-// matrix have Q6_K where the others have fewer bits, and the files called q4_k_m have more of them.
-bool is_type_name(std::string_view name);
-
+// `type` is a mixture's name (mixture.h).
 Status write_made_model(const ModelShape& shape, std::string_view type, OutputFile file,
                         const Progress& progress = {});
 

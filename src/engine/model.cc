@@ -1,6 +1,5 @@
 #include "engine/model.h"
 
-#include <cctype>
 #include <optional>
 #include <utility>
 
@@ -68,9 +67,7 @@ std::string common_type(const arith::LlamaWeights& weights) {
     for (const arith::Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
                                         &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
       if (matrix->type != first) return "mixed";
-  std::string name(to_string(static_cast<TensorType>(first)));
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
+  return lower_name(first);
 }
 
 }  // namespace

@@ -1,9 +1,8 @@
-// Makes a smaller model file from a larger one: any quantised type from F32, F16 or BF16. The same input
-// gives the same file everywhere, on any number of threads.   Spec: A16, A17, model-file.md
+// Makes a model file with other types of weights: any from F32, F16 or BF16, and these from any. The same
+// input gives the same file everywhere, on any number of threads.   Spec: A16, A17, model-file.md
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,15 +23,11 @@ struct QuantizeReport {
   std::vector<std::string> other_types;
 };
 
-// The targets by name: the native profile, then from the largest.
-const std::vector<std::string>& quantize_targets();
-std::optional<TensorType> quantize_target(std::string_view name);
-
-// Writes `out` from `in`. Matrices are quantised when their rows are a multiple of 32, everything else is
-// kept as it is; model-file.md, M3 says which type each gets. threads 0: one for each processor.
-// invalid_input when `in` is quantised already; for a native target, only when that is native too. On any
-// error there is no new file.
-Result<QuantizeReport> quantize_file(const std::string& in, const std::string& out, TensorType target,
+// Writes `out` from `in`; the target is a mixture's name (mixture.h). Matrices are quantised when their rows
+// are a multiple of 32, everything else is kept as it is. threads 0: one for each processor.
+// invalid_input when the target is quantised and `in` is already; for a native target, only when that is
+// native too. On any error there is no new file.
+Result<QuantizeReport> quantize_file(const std::string& in, const std::string& out, std::string_view target,
                                      const Progress& progress = {}, std::size_t threads = 0);
 
 }  // namespace cortensor::engine

@@ -85,6 +85,8 @@ void weights_and_conversions(std::vector<std::string>& lines) {
   for (const float x : {0x1.002p+0f, 0x1.2p-24f})
     lines.push_back(text("A3: %a -> f16 0x%04x", static_cast<double>(x), arith::f32_to_f16(x)));
   lines.push_back(text("A3: bf16 0xbf80 -> %a", static_cast<double>(arith::bf16_to_f32(0xbf80))));
+  for (const float x : {0x1.01p+0f, 0x1.03p+0f})
+    lines.push_back(text("A3: %a -> bf16 0x%04x", static_cast<double>(x), arith::f32_to_bf16(x)));
 }
 
 void products(std::vector<std::string>& lines) {

@@ -15,6 +15,7 @@
 #include "arith/philox.h"
 #include "arith/weight_quantiser.h"
 #include "engine/gguf_writer.h"
+#include "engine/mixture.h"
 #include "temporary_folder.h"
 
 namespace cortensor::engine {
@@ -80,7 +81,7 @@ TEST(Quantize, MatricesBecomeBlocksAndTheRestStays) {
   source.write(folder.path("in"));
   std::uint64_t last = 0, all = 0;
   const auto report =
-      quantize_file(folder.path("in"), folder.path("out"), TensorType::q4_0,
+      quantize_file(folder.path("in"), folder.path("out"), "q4_0",
                     [&](std::uint64_t done, std::uint64_t total) { last = done, all = total; });
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->tensors_quantized, 2u);
@@ -110,7 +111,7 @@ TEST(Quantize, AnInputIsNoOutput) {
   std::filesystem::create_symlink("in", folder.path("symbolic"));
   std::filesystem::create_hard_link(folder.path("in"), folder.path("hard"));
   for (const char* name : {"in", "symbolic", "hard"}) {
-    const auto report = quantize_file(folder.path("in"), folder.path(name), TensorType::q8_0);
+    const auto report = quantize_file(folder.path("in"), folder.path(name), "q8_0");
     ASSERT_FALSE(report) << name;
     EXPECT_THAT(report.error().message, HasSubstr(folder.path(name) + ": is an input file"));
   }
@@ -122,7 +123,7 @@ TEST(Quantize, EveryRunGivesTheSameFile) {
   const TemporaryFolder folder;
   Source().write(folder.path("in"));
   for (const char* name : {"a", "b"})
-    ASSERT_TRUE(quantize_file(folder.path("in"), folder.path(name), TensorType::q8_0));
+    ASSERT_TRUE(quantize_file(folder.path("in"), folder.path(name), "q8_0"));
   EXPECT_EQ(read_all(folder.path("a")), read_all(folder.path("b")));
   EXPECT_EQ(GgufFile::open(folder.path("a"))->tensor("blk.0.attn_q.weight")->type, TensorType::q8_0);
 }
@@ -133,7 +134,7 @@ TEST(Quantize, NativeMatricesStayNearTheirWeights) {
   source.write(folder.path("in"));
   for (const auto& [type, outer, matrix] :
        {std::tuple{TensorType::s8, 0.01, 0.01}, {TensorType::s4, 0.01, 0.09}}) {
-    const auto report = quantize_file(folder.path("in"), folder.path("out"), type);
+    const auto report = quantize_file(folder.path("in"), folder.path("out"), lower_name(type));
     ASSERT_TRUE(report) << report.error().message;
     EXPECT_EQ(report->tensors_quantized, 2u);
     EXPECT_FALSE(report->from_quantised);
@@ -153,11 +154,11 @@ TEST(Quantize, NativeMatricesStayNearTheirWeights) {
 TEST(Quantize, NativeFromQuantisedIsAllowedAndSaid) {
   const TemporaryFolder folder;
   Source().write(folder.path("in"));
-  ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("q8"), TensorType::q8_0));
-  const auto report = quantize_file(folder.path("q8"), folder.path("s4"), TensorType::s4);
+  ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("q8"), "q8_0"));
+  const auto report = quantize_file(folder.path("q8"), folder.path("s4"), "s4");
   ASSERT_TRUE(report);
   EXPECT_TRUE(report->from_quantised);
-  const auto again = quantize_file(folder.path("s4"), folder.path("s8"), TensorType::s8);
+  const auto again = quantize_file(folder.path("s4"), folder.path("s8"), "s8");
   ASSERT_FALSE(again);
   EXPECT_THAT(again.error().message, HasSubstr("is quantised already"));
 }
@@ -176,40 +177,92 @@ TEST(Quantize, EveryTargetOnAnyNumberOfThreads) {
     ASSERT_TRUE(writer.write({reinterpret_cast<const std::uint8_t*>(data->data()), data->size() * 4}));
   ASSERT_TRUE(writer.finish());
 
-  for (const std::string& name : quantize_targets()) {
-    if (name.starts_with("s")) continue;  // the native profile
-    const TensorType target = *quantize_target(name);
+  for (const std::string& name : mixture_names()) {
+    const Mixture& mixture = *find_mixture(name);
+    if (!arith::is_quantised(mixture.type)) continue;  // the native profile and regular types
+    const TensorType target = mixture.type;
+    const bool k_type = name.find("_k") != std::string::npos;
     std::string first;
     for (const std::size_t threads : {1u, 2u, 3u}) {
-      const auto report = quantize_file(folder.path("in"), folder.path("out"), target, {}, threads);
+      const auto report = quantize_file(folder.path("in"), folder.path("out"), name, {}, threads);
       ASSERT_TRUE(report) << report.error().message;
       if (threads == 1) first = read_all(folder.path("out"));
       EXPECT_EQ(first, read_all(folder.path("out")));
-      EXPECT_EQ(report->other_types.size(), name.ends_with("_k") ? 1u : 0u);
+      EXPECT_EQ(report->other_types.size(), k_type ? 1u : 0u);
     }
     const auto file = GgufFile::open(folder.path("out"));
     ASSERT_TRUE(file) << file.error().message;
     EXPECT_TRUE(check_weights(*file));
     EXPECT_EQ(file->tensor("matrix.weight")->type, target);
-    EXPECT_EQ(file->tensor("token_embd.weight")->type,
-              name.ends_with("_k") ? TensorType::q6_k : TensorType::q8_0);
-    EXPECT_EQ(file->tensor("ragged.weight")->type == target, !name.ends_with("_k"));
+    EXPECT_EQ(file->tensor("token_embd.weight")->type, mixture.outer);
+    EXPECT_EQ(file->tensor("ragged.weight")->type == target, !k_type);
     // A step of the grid over uniform noise, rounded: 25 % with four levels, 12.5 % with eight.
-    const double bound = name == "q2_k" ? 0.25 : name == "q3_k" ? 0.125 : 0.11;
+    const double bound = target == TensorType::q2_k ? 0.25 : target == TensorType::q3_k ? 0.125 : 0.11;
     EXPECT_LT(relative_error(matrix, widened(*file->tensor("matrix.weight"))), bound) << name;
   }
-  EXPECT_FALSE(quantize_target("q9_9"));
+  EXPECT_THAT(quantize_file(folder.path("in"), folder.path("out"), "q9_9").error().message,
+              HasSubstr("q9_9"));
+}
+
+TEST(Quantize, RegularTypesTakeAnySourceAndRoundOnce) {
+  const TemporaryFolder folder;
+  Source source;
+  source.matrix[0] = 65519.0f;  // the largest numbers that F16 holds are rounded from below 65520
+  source.matrix[1] = 0x1.01p+0f;
+  source.write(folder.path("in"));
+  for (const std::string type : {"f16", "bf16", "f32"}) {
+    const auto report = quantize_file(folder.path("in"), folder.path(type), type);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_FALSE(report->from_quantised);
+    const auto file = GgufFile::open(folder.path(type));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_EQ(*file->get_u32("general.file_type"), type == "f16" ? 1u : type == "bf16" ? 32u : 0u);
+    EXPECT_EQ(lower_name(file->tensor("ragged.weight")->type), type) << "rows may be of any length";
+    EXPECT_EQ(lower_name(file->tensor("token_embd.weight")->type), type);
+    EXPECT_EQ(file->tensor("output_norm.weight")->type, TensorType::f32);
+    const std::vector<float> found = widened(*file->tensor("blk.0.attn_q.weight"));
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const float exact = source.matrix[i];
+      EXPECT_EQ(found[i], type == "f16"    ? arith::f16_to_f32(arith::f32_to_f16(exact))
+                          : type == "bf16" ? arith::bf16_to_f32(arith::f32_to_bf16(exact))
+                                           : exact);
+    }
+  }
+  for (const std::string from : {"q8_0", "s4"}) {
+    source.matrix[0] = 1;
+    source.write(folder.path("in"));
+    ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("small"), from));
+    const auto report = quantize_file(folder.path("small"), folder.path("wide"), "f32");
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_TRUE(report->from_quantised);
+    const auto small = GgufFile::open(folder.path("small")), wide = GgufFile::open(folder.path("wide"));
+    EXPECT_FALSE(wide->has("cortensor.profile"));
+    for (const char* name : {"token_embd.weight", "blk.0.attn_q.weight"})
+      EXPECT_EQ(widened(*small->tensor(name)), widened(*wide->tensor(name)));
+  }
+}
+
+TEST(Quantize, WeightsThatBecomeInfiniteAreRefusedByName) {
+  const TemporaryFolder folder;
+  for (const auto& [type, large] : {std::pair{"f16", 65520.0f}, {"bf16", 0x1.fffffep+127f}}) {
+    Source source;
+    source.ragged[7] = -large;
+    source.write(folder.path("in"));
+    const auto report = quantize_file(folder.path("in"), folder.path("out"), type);
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().kind, ErrorKind::corrupt);
+    EXPECT_THAT(report.error().message, HasSubstr("tensor ragged.weight: expected weights that"));
+  }
+  EXPECT_EQ(folder.entries(), 1u);
 }
 
 TEST(Quantize, WhatIsQuantisedAlreadyIsRefused) {
   const TemporaryFolder folder;
   Source().write(folder.path("in"));
-  ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("q8"), TensorType::q8_0));
-  const auto again = quantize_file(folder.path("q8"), folder.path("q4"), TensorType::q4_0);
+  ASSERT_TRUE(quantize_file(folder.path("in"), folder.path("q8"), "q8_0"));
+  const auto again = quantize_file(folder.path("q8"), folder.path("q4"), "q4_0");
   EXPECT_EQ(again.error().kind, ErrorKind::invalid_input);
   EXPECT_THAT(again.error().message, HasSubstr("token_embd.weight is quantised already"));
-  EXPECT_EQ(quantize_file(folder.path("in"), folder.path("x"), TensorType::f16).error().kind,
-            ErrorKind::invalid_input);
   EXPECT_EQ(folder.entries(), 2u);
 }
 
@@ -219,7 +272,7 @@ TEST(Quantize, WeightsThatDoNotFitAreRefusedByName) {
     Source source;
     source.matrix[100] = bad;
     source.write(folder.path("in"));
-    const auto report = quantize_file(folder.path("in"), folder.path("out"), TensorType::q4_0);
+    const auto report = quantize_file(folder.path("in"), folder.path("out"), "q4_0");
     ASSERT_FALSE(report);
     EXPECT_EQ(report.error().kind, ErrorKind::corrupt);
     EXPECT_THAT(report.error().message, HasSubstr("tensor blk.0.attn_q.weight"));
@@ -227,7 +280,7 @@ TEST(Quantize, WeightsThatDoNotFitAreRefusedByName) {
   Source source;
   source.norm[3] = NAN;
   source.write(folder.path("in"));
-  EXPECT_FALSE(quantize_file(folder.path("in"), folder.path("out"), TensorType::q4_0))
+  EXPECT_FALSE(quantize_file(folder.path("in"), folder.path("out"), "q4_0"))
       << "kept tensors are checked too";
   EXPECT_EQ(folder.entries(), 1u);
 }
@@ -241,7 +294,7 @@ TEST(Quantize, AFullDiskIsAnErrorAndLeavesNothing) {
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit low{900, old.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
-  const auto report = quantize_file(folder.path("in"), folder.path("out"), TensorType::q8_0);
+  const auto report = quantize_file(folder.path("in"), folder.path("out"), "q8_0");
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
   std::signal(SIGXFSZ, old_handler);
   ASSERT_FALSE(report);
