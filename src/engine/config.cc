@@ -49,6 +49,17 @@ class ConfigReader {
   std::optional<Error> error_;
 };
 
+// Of the keys about rotary positions: those that are read here, and those that leave them as they are.
+bool is_plain_rope(const GgufFile& file, std::string_view key) {
+  if (key == "llama.rope.scaling.factor" || key == "llama.rope.scale_linear") {
+    const float factor = file.get_f32(key).value_or(-1.0f);
+    return factor == 0.0f || factor == 1.0f;
+  }
+  return key == "llama.rope.freq_base" || key == "llama.rope.dimension_count" ||
+         key == "llama.rope.scaling.type" || key == "llama.rope.scaling.finetuned" ||
+         key == "llama.rope.scaling.original_context_length";
+}
+
 }  // namespace
 
 Result<LlamaConfig> read_config(const GgufFile& file) {
@@ -89,6 +100,9 @@ Result<LlamaConfig> read_config(const GgufFile& file) {
                  ErrorKind::unsupported, "llama.expert_count: mixtures of experts are not supported");
   if (const auto scaling = file.get_string("llama.rope.scaling.type"))
     reader.require(*scaling == "none", ErrorKind::unsupported, "llama.rope.scaling.type: expected \"none\"");
+  for (const auto& [key, value] : file.metadata())
+    reader.require(!key.starts_with("llama.rope.") || is_plain_rope(file, key), ErrorKind::unsupported,
+                   std::string(key) + ": rotary positions of this kind are not supported");
   const TensorInfo* embedding = file.find_tensor("token_embd.weight");
   reader.require(embedding != nullptr, ErrorKind::corrupt, "token_embd.weight: missing");
   if (embedding != nullptr) {

@@ -1,6 +1,7 @@
 #include "engine/model.h"
 
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 namespace cortensor::engine {
@@ -40,13 +41,28 @@ class Binder {
             size};  // the reader has checked the alignment
   }
 
+  // A tensor that nobody asked for would have changed what the model computes.
+  void end() {
+    for (const TensorInfo& tensor : file_.tensors())
+      if (!error && !bound_.contains(std::string(tensor.name)) && !is_derived(tensor.name))
+        error =
+            fail(ErrorKind::unsupported, "tensor " + std::string(tensor.name) +
+                                             ": expected only tensors of a Llama model, and of its layers");
+  }
+
   std::optional<Error> error;
   std::uint64_t parameters = 0;
 
  private:
+  // Frequencies of the rotary positions, which follow from the configuration; some tools keep them.
+  static bool is_derived(std::string_view name) {
+    return name.ends_with(".attn_rot_embd.weight") || name.ends_with("rotary_emb.inv_freq");
+  }
+
   const TensorInfo* find(const std::string& name, std::size_t cols, std::size_t rows) {
     if (error) return nullptr;
     const TensorInfo* tensor = file_.find_tensor(name);
+    bound_.insert(name);
     if (tensor == nullptr) {
       error = fail(ErrorKind::corrupt, "tensor " + name + ": missing");
     } else if (tensor->cols() != cols || tensor->rows() != rows) {
@@ -59,6 +75,7 @@ class Binder {
   }
 
   const GgufFile& file_;
+  std::unordered_set<std::string> bound_;
 };
 
 std::string common_type(const arith::LlamaWeights& weights) {
@@ -109,6 +126,7 @@ Result<Model> bind_model(const GgufFile& file) {
     w.rope_factors = bind.vector("rope_freqs.weight", c.head_dim / 2);
   w.output = file.find_tensor("output.weight") == nullptr ? w.embedding
                                                           : bind.matrix("output.weight", c.dim, c.vocab_size);
+  bind.end();
   if (bind.error) return *bind.error;
   for (const float factor : w.rope_factors)
     if (!(factor >= 1.0f && factor <= 1e6f))

@@ -20,8 +20,8 @@ struct Model {
 };
 
 // corrupt: a tensor is missing or has another shape than the configuration says; unsupported: a variant we do
-// not compute. The file must outlive the model. Values of vectors are checked to be finite; those of matrices
-// are left to whoever loads them.
+// not compute, or a tensor that is no part of it. The file must outlive the model. Values of vectors are
+// checked to be finite; those of matrices are left to whoever loads them.
 Result<Model> bind_model(const GgufFile& file);
 
 }  // namespace cortensor::engine

@@ -141,6 +141,32 @@ TEST(Model, RefusesMissingAndMisshapenTensors) {
               HasSubstr("rope_freqs.weight"));
 }
 
+// Passed over they would leave another model than the file's.
+TEST(Model, RefusesTensorsThatItWouldNotUse) {
+  ErrorKind kind{};
+  EXPECT_EQ(outcome([](Draft& d) { d.tensors["blk.0.attn_q.bias"] = {64}; }, &kind),
+            "tensor blk.0.attn_q.bias: expected only tensors of a Llama model, and of its layers");
+  EXPECT_EQ(kind, ErrorKind::unsupported);
+  EXPECT_THAT(outcome([](Draft& d) { d.tensors["blk.1.attn_norm.weight"] = {64}; }),
+              HasSubstr("blk.1.attn_norm.weight"));
+  EXPECT_EQ(outcome([](Draft& d) { d.tensors["blk.0.attn_rot_embd.weight"] = {8}; }), "bound")
+      << "these follow from the configuration";
+}
+
+TEST(Model, RefusesOtherRotaryPositions) {
+  const auto with = [](std::string key, float value) {
+    return outcome([&](Draft& d) { d.floats[key] = value; });
+  };
+  for (const char* key : {"llama.rope.scale_linear", "llama.rope.scaling.factor"}) {
+    EXPECT_THAT(with(key, 4.0f), HasSubstr(key));
+    EXPECT_EQ(with(key, 1.0f), "bound");
+    EXPECT_EQ(with(key, 0.0f), "bound") << "not given";
+  }
+  EXPECT_THAT(with("llama.rope.scaling.attn_factor", 1.5f), HasSubstr("attn_factor"));
+  EXPECT_THAT(with("llama.rope.scaling.yarn_log_multiplier", 0.1f), HasSubstr("yarn"));
+  EXPECT_EQ(with("llama.rope.scaling.original_context_length", 8192), "bound");
+}
+
 TEST(Model, RefusesNormsAndRotaryFactorsThatAreNoNumbers) {
   EXPECT_THAT(outcome([](Draft& d) { d.fill = std::numeric_limits<float>::infinity(); }),
               HasSubstr("norm.weight"));
