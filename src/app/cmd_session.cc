@@ -10,6 +10,7 @@
 #include "app/printable.h"
 #include "app/remote.h"
 #include "app/subcommands.h"
+#include "engine/model.h"
 
 namespace cortensor::app {
 namespace {
@@ -194,7 +195,7 @@ void add_open(CLI::App& session, const std::shared_ptr<Options>& options) {
   client::NewSession& wanted = options->wanted;
   command->add_option("-m,--model", wanted.model, "by default the router's first");
   command->add_option("--quantisation", options->quantisation, "only a model in this form")
-      ->check(CLI::IsMember({"f16", "bf16", "f32", "q8_0", "q4_0"}));
+      ->transform(CLI::IsMember(engine::quantisation_names(), CLI::ignore_case));
   command->add_option("--budget", options->budget, "credits to set aside")
       ->capture_default_str()
       ->transform(credit_amount(1));

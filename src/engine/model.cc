@@ -4,6 +4,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "engine/mixture.h"
+
 namespace cortensor::engine {
 
 namespace {
@@ -78,16 +80,28 @@ class Binder {
   std::unordered_set<std::string> bound_;
 };
 
+constexpr const char* kMixed = "mixed";
+
 std::string common_type(const arith::LlamaWeights& weights) {
   const arith::WeightType first = weights.layers.front().attn_q.type;
   for (const arith::LlamaLayer& layer : weights.layers)
     for (const arith::Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
                                         &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
-      if (matrix->type != first) return "mixed";
+      if (matrix->type != first) return kMixed;
   return lower_name(first);
 }
 
 }  // namespace
+
+const std::vector<std::string>& quantisation_names() {
+  static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> names{kMixed};
+    for (const std::string& name : mixture_names())
+      if (lower_name(find_mixture(name)->type) == name) names.push_back(name);
+    return names;
+  }();
+  return kNames;
+}
 
 Result<Model> bind_model(const GgufFile& file) {
   Result<LlamaConfig> config = read_config(file);

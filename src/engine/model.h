@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "arith/llama_reference.h"
 #include "base/result.h"
@@ -18,6 +19,9 @@ struct Model {
   std::uint64_t parameters = 0;
   std::string quantisation;  // type of the layers' matrices, in lower case; "mixed" if they differ
 };
+
+// All that `quantisation` may say.
+const std::vector<std::string>& quantisation_names();
 
 // corrupt: a tensor is missing or has another shape than the configuration says; unsupported: a variant we do
 // not compute, or a tensor that is no part of it. The file must outlive the model. Values of vectors are

@@ -64,6 +64,8 @@ class Sessions(unittest.TestCase):
     def test_a_refusal_names_the_option(self):
         for option, arguments, code in (
                 ("--model", ["--model", "other"], 1), ("--quantisation", ["--quantisation", "q4_0"], 1),
+                ("--quantisation", ["--quantisation", "S4"], 1), ("--quantisation", ["--quantisation", "mixed"], 1),
+                ("--quantisation", ["--quantisation", "q4_k"], 1), ("--quantisation", ["--quantisation", "q4_k_m"], 105),
                 ("--budget", ["--budget", "1000"], 1), ("--budget", ["--budget", "0"], 105),
                 ("--max-prompt-price", ["--max-prompt-price", "0.5"], 1),
                 ("--max-completion-price", ["--max-completion-price", "1.999999"], 1),
