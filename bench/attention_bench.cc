@@ -113,19 +113,16 @@ int main(int argc, char** argv) {
   bench::Options options;
   for (const auto* table : compute::available_kernels())
     if (table != compute::scalar_kernels()) options.isas.emplace_back(table->name);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i], value = argv[i + 1];
-    if (flag == "--context") options.contexts = bench::numbers(value);
-    if (flag == "--threads") options.threads = bench::numbers(value);
-    if (flag == "--isa") options.isas = bench::split(value);
-    if (flag == "--cache") options.caches = bench::split(value);
-    if (flag == "--rows") options.rows = std::stoul(value);
-    if (flag == "--heads") options.heads = std::stoul(value);
-    if (flag == "--kv-heads") options.kv_heads = std::stoul(value);
-    if (flag == "--dim") options.dim = std::stoul(value);
-    if (flag == "--passes") options.passes = std::stoul(value);
-    if (flag == "--clock") bench::g_cpu_clock = value == "cpu";
-  }
+  bench::read_flags(
+      argc, argv,
+      {bench::flag("--context", options.contexts), bench::flag("--threads", options.threads),
+       bench::flag("--isa", "NAME,…", options.isas,
+                   [](const std::string& isa) { return compute::choose_kernels(isa).has_value(); }),
+       bench::flag("--cache", "f16|int8,…", options.caches,
+                   [](const std::string& cache) { return cache == "f16" || cache == "int8"; }),
+       bench::flag("--rows", options.rows), bench::flag("--heads", options.heads),
+       bench::flag("--kv-heads", options.kv_heads), bench::flag("--dim", options.dim),
+       bench::flag("--passes", options.passes), bench::clock_flag()});
   for (const std::string& isa : options.isas)
     for (const std::string& cache : options.caches)
       for (const std::size_t threads : options.threads)

@@ -173,15 +173,14 @@ int main(int argc, char** argv) {
   bench::Options options;
   for (const auto* table : compute::available_kernels())
     if (table != compute::scalar_kernels()) options.isas.emplace_back(table->name);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i], value = argv[i + 1];
-    if (flag == "--isa") options.isas = bench::split(value);
-    if (flag == "--type") options.types = bench::split(value);
-    if (flag == "--passes") options.passes = std::stoul(value);
-    if (flag == "--tokens") options.tokens = std::stoul(value);
-    if (flag == "--clock") bench::g_cpu_clock = value == "cpu";
-    if (flag == "--threads") options.threads = bench::numbers(value);
-  }
+  bench::read_flags(
+      argc, argv,
+      {bench::flag("--isa", "NAME,…", options.isas,
+                   [](const std::string& isa) { return compute::choose_kernels(isa).has_value(); }),
+       bench::flag("--type", "NAME,…", options.types,
+                   [](const std::string& type) { return bench::kTypes.contains(type); }),
+       bench::flag("--passes", options.passes), bench::flag("--tokens", options.tokens), bench::clock_flag(),
+       bench::flag("--threads", options.threads)});
   for (const std::string& isa : options.isas)
     for (const std::string& type : options.types)
       for (const std::size_t threads : options.threads) bench::measure(options, isa, type, threads);

@@ -184,5 +184,11 @@ int run(double seconds) {
 }  // namespace cortensor::http
 
 int main(int count, char** arguments) {
-  return cortensor::http::run(count > 1 ? std::atof(arguments[1]) : 3.0);
+  char* end = nullptr;
+  const double seconds = count > 1 ? std::strtod(arguments[1], &end) : 3.0;
+  if (count > 2 || (end != nullptr && *end != '\0') || !(seconds > 0 && seconds <= 3600)) {
+    std::fprintf(stderr, "usage: %s [SECONDS]\n", arguments[0]);
+    return 2;
+  }
+  return cortensor::http::run(seconds);
 }

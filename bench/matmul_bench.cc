@@ -80,13 +80,17 @@ int main(int argc, char** argv) {
   bench::Options options;
   for (const auto* table : compute::available_kernels())
     if (table != compute::scalar_kernels()) options.isas.emplace_back(table->name);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i], value = argv[i + 1];
-    if (flag == "--isa") options.isas = bench::split(value);
-    if (flag == "--type") options.types = bench::split(value);
-    if (flag == "--tokens") options.tokens = std::stoul(value);
-    if (flag == "--calls") options.calls = std::stoul(value);
-  }
+  bench::read_flags(
+      argc, argv,
+      {bench::flag("--isa", "NAME,…", options.isas,
+                   [](const std::string& isa) { return compute::choose_kernels(isa).has_value(); }),
+       bench::flag("--type", "NAME,…", options.types,
+                   [](const std::string& type) {
+                     const auto known = bench::kTypes.find(type);
+                     return known != bench::kTypes.end() &&
+                            (arith::is_quantised(known->second) || arith::is_segmented(known->second));
+                   }),
+       bench::flag("--tokens", options.tokens), bench::flag("--calls", options.calls)});
   for (const std::string& isa : options.isas) {
     auto kernels = compute::choose_kernels(isa);
     auto backend = compute::make_cpu_backend({1, isa});
@@ -94,15 +98,8 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "%s\n", (kernels ? backend.error() : kernels.error()).message.c_str());
       return 1;
     }
-    for (const std::string& type : options.types) {
-      const auto known = bench::kTypes.find(type);
-      if (known == bench::kTypes.end() ||
-          !(arith::is_quantised(known->second) || arith::is_segmented(known->second))) {
-        std::fprintf(stderr, "expected a quantised or native type, found '%s'\n", type.c_str());
-        return 1;
-      }
+    for (const std::string& type : options.types)
       for (const bench::Shape& shape : bench::kShapes)
         bench::measure(options, **kernels, **backend, type, shape);
-    }
   }
 }

@@ -2,8 +2,6 @@
 // Passes of both alternate; the ratio of the medians is printed per weight type and width.
 //
 //   pack_bench [width]...
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "bench.h"
 #include "compute/cpu/packing.h"
 #include "compute/cpu/segment_matrix.h"
 #include "random_rows.h"
@@ -22,11 +21,6 @@ constexpr std::size_t kRows = 32768, kCols = 2048, kPasses = 7;
 
 template <class F>
 double seconds(const F& f) {
-  const auto now = [] {
-    timespec t{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-  };
   const double begin = now();
   f();
   return now() - begin;
@@ -62,8 +56,13 @@ void measure(const std::string& name, WeightType type, std::size_t width) {
 }  // namespace cortensor::bench
 
 int main(int argc, char** argv) {
+  cortensor::bench::g_cpu_clock = true;
   std::vector<std::size_t> widths;
-  for (int i = 1; i < argc; ++i) widths.push_back(std::strtoul(argv[i], nullptr, 10));
+  for (int i = 1; i < argc; ++i)
+    if (!cortensor::bench::read_number(argv[i], widths.emplace_back())) {
+      std::fprintf(stderr, "usage: %s [WIDTH…]\n", argv[0]);
+      return 2;
+    }
   if (widths.empty()) widths = {8, 16};
   for (const auto& [name, type] : cortensor::bench::kTypes)
     for (const std::size_t width : widths) cortensor::bench::measure(name, type, width);

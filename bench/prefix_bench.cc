@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bench.h"
 #include "engine/engine.h"
 
 namespace cortensor::bench {
@@ -81,15 +82,15 @@ Status run(const std::string& path, std::size_t shared, std::size_t own, std::si
 }  // namespace cortensor::bench
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: see the head of bench/prefix_bench.cc\n");
+  std::size_t numbers[] = {500, 20, 2, 15};
+  bool good = argc >= 2 && argc <= 6;
+  for (int i = 2; good && i < argc; ++i) good = cortensor::bench::read_number(argv[i], numbers[i - 2]);
+  if (!good) {
+    std::fprintf(stderr, "usage: %s MODEL [SHARED [OWN [THREADS [ROUNDS]]]]\n", argv[0]);
     return 2;
   }
-  const auto number = [&](int at, std::size_t otherwise) {
-    return argc > at ? static_cast<std::size_t>(std::stoul(argv[at])) : otherwise;
-  };
   const cortensor::Status status =
-      cortensor::bench::run(argv[1], number(2, 500), number(3, 20), number(4, 2), number(5, 15));
+      cortensor::bench::run(argv[1], numbers[0], numbers[1], numbers[2], numbers[3]);
   if (!status) std::fprintf(stderr, "%s\n", status.error().message.c_str());
   return status ? 0 : 1;
 }

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench.h"
 #include "engine/engine.h"
 #include "random_model.h"
 
@@ -32,29 +33,6 @@ struct Options {
   std::string model, type = "q8_0", isa;
   std::size_t prompt = 128, tokens = 256, threads = 2, rounds = 3;
 };
-
-bool parse(int argc, char** argv, Options& options) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i], value = argv[i + 1];
-    if (name == "--model")
-      options.model = value;
-    else if (name == "--type" && kTypes.contains(value))
-      options.type = value;
-    else if (name == "--isa")
-      options.isa = value;
-    else if (name == "--prompt")
-      options.prompt = std::stoul(value);
-    else if (name == "--tokens")
-      options.tokens = std::stoul(value);
-    else if (name == "--threads")
-      options.threads = std::stoul(value);
-    else if (name == "--rounds")
-      options.rounds = std::stoul(value);
-    else
-      return false;
-  }
-  return argc % 2 == 1 && options.rounds > 0 && options.prompt > 0 && options.tokens > 0;
-}
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
@@ -127,10 +105,15 @@ int run(const Options& options, const std::string& path) {
 
 int main_of(int argc, char** argv) {
   Options options;
-  if (!parse(argc, argv, options)) {
-    std::fprintf(stderr, "usage: see the head of bench/replay_bench.cc\n");
-    return 2;
-  }
+  read_flags(argc, argv,
+             {flag("--model", "FILE", options.model),
+              {"--type", "NAME",
+               [&](const std::string& name) { return options.type = name, kTypes.contains(name); }},
+              flag("--isa", "NAME", options.isa),
+              flag("--prompt", options.prompt),
+              flag("--tokens", options.tokens),
+              flag("--threads", options.threads),
+              flag("--rounds", options.rounds)});
   if (!options.model.empty()) return run(options, options.model);
   const auto path = std::filesystem::temp_directory_path() / "cortensor_replay_bench.gguf";
   const test::RandomModel spec{.type = kTypes.at(options.type),
