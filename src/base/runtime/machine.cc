@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 namespace cortensor {
 
@@ -40,6 +43,19 @@ std::optional<std::uint64_t> number_in(const std::string& file) {
   return static_cast<std::uint64_t>(number);
 }
 
+// Behind the names in a file of names and numbers, summed.
+std::uint64_t sum_of(const std::string& file, std::initializer_list<std::string_view> names) {
+  std::ifstream in(file);
+  std::uint64_t sum = 0;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string name;
+    std::uint64_t number = 0;
+    if (words >> name >> number && std::find(names.begin(), names.end(), name) != names.end()) sum += number;
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::size_t usable_processors() {
@@ -67,6 +83,22 @@ std::uint64_t usable_memory() {
   for_each_group("memory", [&](const std::string& group) {
     for (const char* setting : {"memory.max", "memory.limit_in_bytes"})
       if (const auto limit = number_in(group + setting)) bytes = std::min(bytes, *limit);
+  });
+  return bytes;
+}
+
+std::uint64_t available_memory() {
+  std::uint64_t bytes = usable_memory();
+  if (const std::uint64_t free = sum_of("/proc/meminfo", {"MemAvailable:"}) * 1024; free > 0)
+    bytes = std::min(bytes, free);
+  for_each_group("memory", [&](const std::string& group) {
+    for (const auto& [limit, usage] : {std::pair{"memory.max", "memory.current"},
+                                       std::pair{"memory.limit_in_bytes", "memory.usage_in_bytes"}}) {
+      const auto most = number_in(group + limit), used = number_in(group + usage);
+      if (!most || !used) continue;
+      const std::uint64_t of_files = sum_of(group + "memory.stat", {"active_file", "inactive_file"});
+      bytes = std::min(bytes, *most - std::min(*most, *used - std::min(*used, of_files)));
+    }
   });
   return bytes;
 }

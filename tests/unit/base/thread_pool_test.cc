@@ -45,6 +45,11 @@ TEST(UsableProcessors, AreThoseOfTheAffinityMask) {
   EXPECT_EQ(found, 1u);
 }
 
+TEST(Machine, MemoryThatCanBeHadIsSomeOfAll) {
+  EXPECT_GT(available_memory(), 0u);
+  EXPECT_LT(available_memory(), usable_memory());
+}
+
 TEST(ThreadPool, KeepsTheExactFloatingPointEnvironment) {
   ThreadPool pool(2);
   std::atomic<int> exact{0};
