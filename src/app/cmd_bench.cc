@@ -11,11 +11,13 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "app/command.h"
 #include "app/number_option.h"
 #include "app/progress.h"
 #include "app/subcommands.h"
+#include "base/runtime/machine.h"
 #include "base/runtime/thread_pool.h"
 #include "compute/cpu/ceilings.h"
 #include "engine/engine.h"
@@ -26,6 +28,8 @@ namespace cortensor::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kMostRead = 512u << 20;  // bytes of the plain read
 
 struct Options {
   std::string model, shape, type = "q8_0", isa, write;
@@ -44,9 +48,11 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-// What one token costs a model: the bytes that decoding reads, and the products that a prompt's token needs.
+// What one token costs a model: the bytes that decoding reads, and the products of integers that a prompt's
+// token needs; none of a model that multiplies other numbers too.
 struct Cost {
   std::uint64_t weights = 0, bytes = 0, products = 0;
+  std::size_t context = 0;
 };
 
 Result<Cost> cost_of(const std::string& path) {
@@ -54,15 +60,20 @@ Result<Cost> cost_of(const std::string& path) {
   if (!file) return file.error();
   const bool tied = file->find_tensor("output.weight") == nullptr;
   Cost cost;
+  cost.context = file->get_u32("llama.context_length").value_or(0);
+  bool integers = true;
   for (const engine::TensorInfo& tensor : file->tensors()) {
     cost.weights += tensor.data.size();
     // Of the embedding a token reads one row, unless it is the output matrix too; only a prompt's last row is
     // multiplied with that.
     const bool embedding = tensor.name == "token_embd.weight";
     if (!embedding || tied) cost.bytes += tensor.data.size();
-    if (!embedding && tensor.name != "output.weight" && tensor.rank > 1)
+    if (!embedding && tensor.name != "output.weight" && tensor.rank > 1) {
       cost.products += tensor.cols() * tensor.rows();
+      integers &= arith::is_quantised(tensor.type) || arith::is_segmented(tensor.type);
+    }
   }
+  if (!integers) cost.products = 0;
   return cost;
 }
 
@@ -134,7 +145,7 @@ class Run {
 class Ceilings {
  public:
   Ceilings(std::size_t threads, std::string isa, std::uint64_t bytes)
-      : pool_(threads), isa_(std::move(isa)), size_(std::min<std::uint64_t>(bytes, 512u << 20)) {
+      : pool_(threads), isa_(std::move(isa)), size_(std::min<std::uint64_t>(bytes, kMostRead)) {
     void* memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return;
     ::madvise(memory, size_, MADV_HUGEPAGE);
@@ -193,6 +204,13 @@ struct Measured {
   std::vector<Row> rows;
 };
 
+// Of the cache, for the longest of the tests.
+std::size_t cache_positions(const Options& options) {
+  const std::size_t largest = *std::max_element(options.batches.begin(), options.batches.end());
+  const auto pages = [](std::size_t positions) { return (positions + 127) / 64 * 64; };
+  return std::max({std::size_t{2048}, pages(options.prompt + 2), largest * pages(options.tokens + 8)});
+}
+
 Result<Measured> measure(const Options& options, const std::string& path, const Cost& cost,
                          std::size_t threads) {
   const std::size_t largest = *std::max_element(options.batches.begin(), options.batches.end());
@@ -200,9 +218,7 @@ Result<Measured> measure(const Options& options, const std::string& path, const 
   engine_options.isa = options.isa;
   engine_options.threads = threads;
   engine_options.max_sequences = largest;
-  const auto pages = [](std::size_t positions) { return (positions + 127) / 64 * 64; };
-  engine_options.kv_tokens =
-      std::max({std::size_t{2048}, pages(options.prompt + 2), largest * pages(options.tokens + 8)});
+  engine_options.kv_tokens = cache_positions(options);
   reset_peak();
   const auto begin = Clock::now();
   Result<std::unique_ptr<engine::Engine>> engine = fail(ErrorKind::internal, "not loaded");
@@ -237,7 +253,7 @@ Result<Measured> measure(const Options& options, const std::string& path, const 
   if (options.prompt > 0) {
     std::vector<double> speeds;
     for (std::size_t r = 0; r < options.rounds; ++r, advance()) {
-      products.push_back(ceilings.products());
+      products.push_back(cost.products > 0 ? ceilings.products() : 0);
       const auto times = Run::go(**engine, 1, options.prompt, 1);
       if (!times) return times.error();
       speeds.push_back(static_cast<double>(options.prompt) / times->first);
@@ -298,6 +314,34 @@ void print(const Measured& m) {
   std::fflush(stdout);
 }
 
+// A prompt is measured with one token after it, an answer with one before it and one after.
+Status check_lengths(const Options& options, std::size_t context) {
+  for (const auto& [option, tokens, others] : {std::tuple("--prompt", options.prompt, std::size_t{1}),
+                                               std::tuple("--tokens", options.tokens, std::size_t{2})})
+    if (tokens + others > context)
+      return fail(ErrorKind::invalid_input, std::string(option) + ": the model's context of " +
+                                                std::to_string(context) + " positions has no room for " +
+                                                std::to_string(tokens) + " tokens");
+  return ok();
+}
+
+// Weights in memory are there twice, as a file and as the engine has them, beside the cache and what the
+// plain read goes over.
+Status check_memory(const Options& options, const engine::ModelShape& shape) {
+  const auto weights = engine::made_model_size(shape, options.type);
+  if (!weights) return weights.error();
+  const std::uint64_t position = std::uint64_t{4} * shape.layers * shape.kv_heads * shape.head_dim;
+  const std::uint64_t needed = *weights * 21 / 10 + cache_positions(options) * position + kMostRead;
+  const std::uint64_t free = available_memory();
+  if (needed <= free) return ok();
+  char text[200];
+  std::snprintf(
+      text, sizeof text,
+      "bench: needs %.1f GB of memory, %.1f GB are free; measuring a file made with --write takes half",
+      static_cast<double>(needed) / 1e9, static_cast<double>(free) / 1e9);
+  return fail(ErrorKind::unavailable, text);
+}
+
 // The shape's weights, in memory or in the file that was asked for; the path to them.
 Result<std::string> make_model(const Options& options, int memory) {
   const auto shapes = engine::known_shapes();
@@ -308,6 +352,8 @@ Result<std::string> make_model(const Options& options, int memory) {
     bar.update(static_cast<double>(done) / static_cast<double>(total), options.shape);
   };
   if (options.write.empty()) {
+    if (auto status = check_lengths(options, shape->context_length); !status) return status.error();
+    if (auto status = check_memory(options, *shape); !status) return status.error();
     const auto status =
         engine::write_made_model(*shape, options.type, engine::OutputFile::onto(memory), progress);
     if (!status) return status.error();
@@ -323,6 +369,8 @@ Result<std::string> make_model(const Options& options, int memory) {
 Result<Exit> bench(const Options& options) {
   if (options.model.empty() == options.shape.empty())
     return fail(ErrorKind::invalid_input, "bench: expected either --model or --shape");
+  if (options.shape.empty() && !options.write.empty())
+    return fail(ErrorKind::invalid_input, "--write: expected --shape, whose weights it keeps");
   std::string path = options.model;
   const int memory = options.shape.empty() ? -1 : ::memfd_create("weights", MFD_CLOEXEC);
   if (path.empty()) {
@@ -336,20 +384,24 @@ Result<Exit> bench(const Options& options) {
   }
   const auto cost = cost_of(path);
   if (!cost) return cost.error();
+  if (const auto status = check_lengths(options, cost->context); !status) return status.error();
   const std::string name = options.shape.empty() ? options.model : options.shape + " " + options.type;
   nlohmann::json all{{"model", name}, {"weights_bytes", cost->weights}, {"runs", nlohmann::json::array()}};
-  if (!options.json)
-    std::printf("%s: %.1f MB of weights, %.1f MB read a token\n", name.c_str(),
-                static_cast<double>(cost->weights) / 1e6, static_cast<double>(cost->bytes) / 1e6);
+  bool first = true;
   for (const std::size_t threads : options.threads) {
     const auto measured = measure(options, path, *cost, threads);
     if (!measured) return measured.error();
+    if (std::exchange(first, false) && !options.json)
+      std::printf("%s: %.1f MB of weights, %.1f MB read a token\n", name.c_str(),
+                  static_cast<double>(cost->weights) / 1e6, static_cast<double>(cost->bytes) / 1e6);
     if (options.json)
       all["runs"].push_back(to_json(*measured));
     else
       print(*measured);
   }
-  if (options.json) std::printf("%s\n", all.dump(2).c_str());
+  // A name need not be UTF-8.
+  if (options.json)
+    std::printf("%s\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   if (memory >= 0) ::close(memory);
   return Exit::success;
 }

@@ -156,23 +156,41 @@ void add_config(const ModelShape& m, GgufWriter& writer) {
   writer.add_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
 }
 
+// All of the file but the tensors' bytes.
+struct Plan {
+  GgufWriter writer;
+  std::vector<Part> parts;
+};
+
+Result<Plan> plan_of(const ModelShape& shape, std::string_view type) {
+  const Mixture* const mixture = find_mixture(type);
+  if (mixture == nullptr)
+    return fail(ErrorKind::invalid_input, "type '" + std::string(type) + "': not known");
+  Plan plan{{}, parts_of(shape, *mixture)};
+  add_config(shape, plan.writer);
+  add_vocabulary(plan.writer);
+  if (arith::is_segmented(mixture->type)) plan.writer.add_string(kProfileKey, kProfile);
+  for (const Part& part : plan.parts) plan.writer.add_tensor(part.name, part.dims, part.type);
+  return plan;
+}
+
 }  // namespace
 
 std::span<const ModelShape> known_shapes() {
   return kShapes;
 }
 
+Result<std::uint64_t> made_model_size(const ModelShape& shape, std::string_view type) {
+  const auto plan = plan_of(shape, type);
+  if (!plan) return plan.error();
+  return plan->writer.file_size();
+}
+
 Status write_made_model(const ModelShape& shape, std::string_view type, OutputFile file,
                         const Progress& progress) {
-  const Mixture* const mixture = find_mixture(type);
-  if (mixture == nullptr)
-    return fail(ErrorKind::invalid_input, "type '" + std::string(type) + "': not known");
-  GgufWriter writer;
-  add_config(shape, writer);
-  add_vocabulary(writer);
-  if (arith::is_segmented(mixture->type)) writer.add_string(kProfileKey, kProfile);
-  const std::vector<Part> parts = parts_of(shape, *mixture);
-  for (const Part& part : parts) writer.add_tensor(part.name, part.dims, part.type);
+  auto plan = plan_of(shape, type);
+  if (!plan) return plan.error();
+  auto& [writer, parts] = *plan;
   const std::uint64_t total = writer.file_size();
   if (auto status = writer.begin(std::move(file)); !status) return status;
 

@@ -23,6 +23,7 @@ struct ModelShape {
 std::span<const ModelShape> known_shapes();
 
 // `type` is a mixture's name (mixture.h).
+Result<std::uint64_t> made_model_size(const ModelShape& shape, std::string_view type);  // bytes of the file
 Status write_made_model(const ModelShape& shape, std::string_view type, OutputFile file,
                         const Progress& progress = {});
 

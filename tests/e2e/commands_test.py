@@ -375,6 +375,30 @@ class ModelTools(unittest.TestCase):
                 self.assertEqual(process.wait(60), -number)
                 self.assertEqual(os.listdir(folder), [])
 
+    def test_bench_refuses_what_it_can_not_measure(self):
+        for arguments, code, words in (
+                (["--model", str(MODEL), "--write", "f"], 2, "--write: expected --shape"),
+                (["--model", str(MODEL), "-p", "0", "-n", "4096"], 2, "--tokens: the model's context of 1024 positions"),
+                (["--model", str(MODEL), "-p", "1024", "-n", "0"], 2, "--prompt: the model's context of 1024 positions"),
+                (["--shape", "llama-3-70b", "-p", "8192"], 2, "--prompt: the model's context of 8192 positions"),
+                (["--shape", "llama-3-70b", "--type", "F32"], 1, "GB of memory"),
+                (["--shape", "llama-3-70b", "--type", "q9_0"], 105, "--type")):
+            self.assertIn(words, self.run_tool("bench", *arguments, code=code))
+        said = self.run_tool("bench", "--model", str(MODEL), "--isa", "foo", code=2)
+        self.assertNotIn("MB of weights", said)
+
+    def test_bench_takes_any_name_and_compares_only_what_compares(self):
+        with tempfile.TemporaryDirectory() as folder:
+            name = os.fsencode(folder) + b"/bad\xff.gguf"
+            self.run_tool("quantize", str(MODEL), folder + "/f16", "F16")
+            os.rename(folder + "/f16", name)
+            done = subprocess.run([BINARY, "bench", "--model", name, "-p", "8", "-n", "0", "-r", "1", "-t", "1", "--json"],
+                                  capture_output=True, timeout=300)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            figures = json.loads(done.stdout)
+            self.assertIn("bad\ufffd.gguf", figures["model"])
+            self.assertEqual(figures["runs"][0]["rows"][0]["share_of_integer_products"], 0)
+
     def test_convert_names_what_is_missing(self):
         with tempfile.TemporaryDirectory() as folder:
             self.assertIn("config.json", self.run_tool("convert", folder, folder + "/out.gguf", code=1))
