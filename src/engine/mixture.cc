@@ -7,7 +7,7 @@
 namespace cortensor::engine {
 namespace {
 
-using enum TensorType;
+using enum arith::WeightType;
 using enum Layers;
 
 constexpr Mixture kMixtures[] = {
