@@ -23,6 +23,7 @@ inline constexpr std::size_t kMaxPromptTokens = 1 << 18;
 inline constexpr std::size_t kMaxAnswerTokens = 1 << 17;
 inline constexpr std::size_t kMaxStepsPerMessage = 1024;
 inline constexpr std::size_t kMaxModelsPerNode = 64;
+inline constexpr std::size_t kMaxBatchSpeeds = 10;
 inline constexpr std::size_t kMaxNameBytes = 128;
 inline constexpr std::size_t kMaxReasonBytes = 500;
 inline constexpr std::size_t kMaxFrameBytes = 8 << 20;
@@ -34,8 +35,10 @@ constexpr std::string_view to_string(Role role) {
 
 struct ModelOffer {
   ModelManifest manifest;
-  double prefill_tokens_per_second = 0;  // measured by the node at its start
-  double decode_tokens_per_second = 0;   // of one sequence alone
+  double prefill_tokens_per_second = 0;              // measured by the node at its start
+  double decode_tokens_per_second = 0;               // of one sequence alone
+  std::vector<double> batch_tokens_per_second = {};  // of 2, 4, 8, … sequences at a time, all together
+  std::uint32_t kv_positions = 0;                    // that the cache holds for all sequences; 0: not said
   friend bool operator==(const ModelOffer&, const ModelOffer&) = default;
 };
 

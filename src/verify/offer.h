@@ -12,7 +12,8 @@ namespace cortensor::verify {
 // `id` is the name clients use; everything else is read off the engine.
 protocol::ModelManifest manifest_of(const engine::ModelInfo& info, std::string id);
 
-// Runs a short prompt and a short answer, alone, and times them; a second or two on a small machine.
+// Runs a short prompt and a short answer, alone, then 2, 4, 8, … at a time as far as the engine has room, and
+// times them: a second or two each on a small machine.
 Result<protocol::ModelOffer> measure_offer(engine::Engine& engine, std::string id);
 
 }  // namespace cortensor::verify

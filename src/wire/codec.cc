@@ -116,6 +116,8 @@ struct NodeEncoder {
       put(offer.manifest, *model.mutable_manifest());
       model.set_prefill_tokens_per_second(offer.prefill_tokens_per_second);
       model.set_decode_tokens_per_second(offer.decode_tokens_per_second);
+      for (const double speed : offer.batch_tokens_per_second) model.add_batch_tokens_per_second(speed);
+      model.set_kv_positions(offer.kv_positions);
     }
     to.set_slots(from.slots);
     to.set_isa(from.isa);
@@ -381,6 +383,13 @@ Hello take(Taker& in, const v1::Hello& from) {
                "a finite number, not negative");
     in.require(speed(model.decode_tokens_per_second), at + ".decode_tokens_per_second",
                "a finite number, not negative");
+    const auto& batches = offer.batch_tokens_per_second();
+    in.in_range(at + ".batch_tokens_per_second", static_cast<std::size_t>(batches.size()), 0, kMaxBatchSpeeds,
+                "");
+    in.require(std::all_of(batches.begin(), batches.end(), speed), at + ".batch_tokens_per_second",
+               "finite numbers, not negative");
+    model.batch_tokens_per_second.assign(batches.begin(), batches.end());
+    model.kv_positions = offer.kv_positions();
   }
   to.slots = from.slots();
   to.isa = in.text("hello.isa", from.isa(), 0, kMaxNameBytes);

@@ -21,6 +21,7 @@ Api::Api(RouterCore& core) : core_(core) {
   add("DELETE", "/v1/sessions/{id}", &Api::close_session);
   add("POST", "/v1/sessions/{id}/close", &Api::close_session);
   add("GET", "/v1/receipts/{id}", &Api::receipt);
+  add("GET", "/v1/tasks/{id}/why", &Api::why);
   add("GET", "/v1/account", &Api::account);
   add_open("GET", "/v1/models", &Api::list_models);
   add_open("GET", "/v1/models/{id}", &Api::show_model);

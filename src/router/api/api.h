@@ -63,6 +63,9 @@ class Api {
   void close_session(const Caller& caller, http::Request& request, http::Responder& responder);
   Json session_json(const ledger::Session& session);
 
+  // why.cc
+  void why(const Caller& caller, http::Request& request, http::Responder& responder);
+
   // resources.cc
   void account(const Caller& caller, http::Request& request, http::Responder& responder);
   void receipt(const Caller& caller, http::Request& request, http::Responder& responder);

@@ -65,8 +65,10 @@ void Api::nodes(http::Request&, http::Responder& responder) {
     Json models = Json::array();
     for (const AttachedModel& model : node.models)
       models.push_back({{"id", model.id},
-                        {"prefill_tokens_per_second", model.prefill_tokens_per_second},
-                        {"decode_tokens_per_second", model.decode_tokens_per_second}});
+                        {"prefill_tokens_per_second", model.record->prefill_tokens_per_second()},
+                        {"decode_tokens_per_second", model.record->decode_tokens_per_second()},
+                        {"answers", model.record->answers()},
+                        {"reliability", model.record->reliability(core_.executor().now())}});
     data.push_back({{"id", node.id.value},
                     {"object", "node"},
                     {"role", protocol::to_string(node.role)},

@@ -20,12 +20,12 @@ Logprobs unknown() {
 
 }  // namespace
 
-Attempt::Attempt(AttemptId id, NodeId miner, protocol::LinkId link, std::vector<Step> given,
+Attempt::Attempt(AttemptId id, NodeId miner, Engagement engagement, std::vector<Step> given,
                  const GenerationRequest& request, const engine::Tokenizer& tokenizer,
                  std::uint32_t context_length, Clock::time_point now)
     : id_(std::move(id)),
       miner_(std::move(miner)),
-      link_(link),
+      engagement_(engagement),
       elements_(request.embedding),
       given_(std::move(given)),
       matcher_(request, tokenizer, context_length),

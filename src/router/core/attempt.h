@@ -12,15 +12,15 @@
 #include "base/runtime/executor.h"
 #include "engine/text_stream.h"
 #include "engine/transcript.h"
-#include "protocol/link.h"
 #include "protocol/message.h"
+#include "router/core/node_table.h"
 
 namespace cortensor::router {
 
 class Attempt {
  public:
   // `given`: steps made by an earlier miner that this one continues. `tokenizer` outlives the attempt.
-  Attempt(AttemptId id, NodeId miner, protocol::LinkId link, std::vector<Step> given,
+  Attempt(AttemptId id, NodeId miner, Engagement engagement, std::vector<Step> given,
           const GenerationRequest& request, const engine::Tokenizer& tokenizer, std::uint32_t context_length,
           Clock::time_point now);
 
@@ -37,7 +37,9 @@ class Attempt {
 
   const AttemptId& id() const { return id_; }
   const NodeId& miner() const { return miner_; }
-  protocol::LinkId link() const { return link_; }
+  protocol::LinkId link() const { return engagement_.link; }
+  Engagement& engagement() { return engagement_; }
+  const Engagement& engagement() const { return engagement_; }
   const std::vector<Step>& given() const { return given_; }
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Logprobs>& logprobs() const { return logprobs_; }  // one per step, or fewer; NaN: unknown
@@ -63,7 +65,7 @@ class Attempt {
 
   AttemptId id_;
   NodeId miner_;
-  protocol::LinkId link_;
+  Engagement engagement_;
   const std::uint32_t elements_;  // of the embedding asked for; 0: an answer
   std::vector<Step> given_;
   std::vector<Step> steps_;

@@ -1,26 +1,8 @@
 #include "router/core/node_table.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace cortensor::router {
-namespace {
-
-// How much one new measurement moves the average.
-constexpr double kSpeedWeight = 0.3;
-// What a node's speed is divided by when an answer of it came to nothing.
-constexpr double kDoubt = 4;
-// What a node counts as when it offered no usable number.
-constexpr double kUnknownSpeed = 0.001;
-// More than any one machine answers a single sequence with; a boast beyond it would outlive every
-// measurement.
-constexpr double kMaxClaimedSpeed = 10'000;
-
-}  // namespace
-
-double credible_speed(double claimed) {
-  return std::isfinite(claimed) && claimed > 0 ? std::min(claimed, kMaxClaimedSpeed) : kUnknownSpeed;
-}
 
 const AttachedModel* AttachedNode::model(const Digest& weights) const {
   for (const AttachedModel& model : models)
@@ -28,21 +10,24 @@ const AttachedModel* AttachedNode::model(const Digest& weights) const {
   return nullptr;
 }
 
-AttachedNode& NodeTable::add(AttachedNode node) {
+AttachedNode& NodeTable::add(AttachedNode node, std::span<const protocol::ModelOffer> offers) {
+  for (std::size_t i = 0; i < node.models.size(); ++i) {
+    AttachedModel& model = node.models[i];
+    const auto [known, fresh] = records_.try_emplace({node.id, node.role, model.weights}, offers[i]);
+    if (!fresh && known->second.answers() == 0) known->second.claim(offers[i]);
+    model.record = &known->second;
+  }
   const protocol::LinkId link = node.link;
-  if (node.role == protocol::Role::miner)
-    for (AttachedModel& model : node.models)
-      if (const auto known = doubted_.find({node.id, model.weights}); known != doubted_.end())
-        model.decode_tokens_per_second = std::min(model.decode_tokens_per_second, known->second);
   return nodes_.insert_or_assign(link, std::move(node)).first->second;
 }
 
 void NodeTable::remove(protocol::LinkId link) {
   const auto found = nodes_.find(link);
   if (found == nodes_.end()) return;
-  AttachedNode& node = found->second;
+  const AttachedNode& node = found->second;
   if (node.busy > 0 && node.role == protocol::Role::miner)
-    for (const AttachedModel& model : node.models) doubt(node, model.weights);
+    for (const AttachedModel& model : node.models)
+      if (model.kv_reserved > 0) model.record->failed(executor_.now());
   nodes_.erase(found);
 }
 
@@ -57,39 +42,28 @@ AttachedNode* NodeTable::find(const NodeId& node, protocol::Role role) {
   return nullptr;
 }
 
-AttachedNode* NodeTable::choose(protocol::Role role, const Digest& weights, const std::set<NodeId>& except,
-                                const std::function<double(const AttachedModel&)>& speed) {
+AttachedNode* NodeTable::choose_validator(const Digest& weights, const std::set<NodeId>& except) {
   AttachedNode* best = nullptr;
-  double best_score = 0;
+  double best_speed = 0;
   for (auto& [link, node] : nodes_) {
-    if (node.role != role || !node.free() || except.contains(node.id)) continue;
-    const AttachedModel* model = node.model(weights);
+    if (node.role != protocol::Role::validator || !node.free() || except.contains(node.id)) continue;
+    const AttachedModel* model = std::as_const(node).model(weights);
     if (model == nullptr) continue;
-    const double known = speed(*model);
-    const double score = (std::isfinite(known) && known > 0 ? known : kUnknownSpeed) / (node.busy + 1);
-    if (best == nullptr || score > best_score || (score == best_score && node.id < best->id)) {
+    const double speed = model->record->prefill_tokens_per_second() / (node.busy + 1);
+    if (best == nullptr || speed > best_speed || (speed == best_speed && node.id < best->id)) {
       best = &node;
-      best_score = score;
+      best_speed = speed;
     }
   }
   return best;
 }
 
-AttachedNode* NodeTable::choose_miner(const Digest& weights, const std::set<NodeId>& except) {
-  return choose(protocol::Role::miner, weights, except,
-                [](const AttachedModel& model) { return model.decode_tokens_per_second; });
-}
-
-AttachedNode* NodeTable::choose_validator(const Digest& weights, const std::set<NodeId>& except) {
-  return choose(protocol::Role::validator, weights, except,
-                [](const AttachedModel& model) { return model.prefill_tokens_per_second; });
-}
-
-std::size_t NodeTable::count(protocol::Role role, const Digest& weights,
-                             const std::set<NodeId>& except) const {
+std::size_t NodeTable::count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except,
+                             std::size_t positions) const {
   return static_cast<std::size_t>(std::count_if(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
     const AttachedNode& node = entry.second;
-    return node.role == role && !node.quarantined && node.model(weights) != nullptr &&
+    const AttachedModel* model = node.model(weights);
+    return node.role == role && !node.quarantined && model != nullptr && model->holds(positions) &&
            !except.contains(node.id);
   }));
 }
@@ -102,20 +76,58 @@ std::size_t NodeTable::free_slots(const Digest& weights) const {
   return slots;
 }
 
-void NodeTable::doubt(AttachedNode& node, const Digest& weights) {
-  for (AttachedModel& model : node.models)
-    if (model.weights == weights) doubted_[{node.id, weights}] = model.decode_tokens_per_second /= kDoubt;
+Engagement NodeTable::engage(AttachedNode& miner, const Digest& weights, std::size_t prompt_tokens,
+                             std::size_t cached_tokens, std::size_t positions) {
+  AttachedModel& model = *miner.model(weights);
+  ++miner.busy;
+  model.prompt_tokens_ahead += prompt_tokens;
+  model.kv_reserved += positions;
+  return {miner.link,    weights,       miner.busy, model.prompt_tokens_ahead,
+          prompt_tokens, cached_tokens, positions,  executor_.now()};
 }
 
-void NodeTable::measured(AttachedNode& node, const Digest& weights, double tokens_per_second) {
-  if (!std::isfinite(tokens_per_second) || tokens_per_second <= 0) return;
-  doubted_.erase({node.id, weights});
-  for (AttachedModel& model : node.models)
-    if (model.weights == weights)
-      model.decode_tokens_per_second =
-          model.decode_tokens_per_second <= 0
-              ? tokens_per_second
-              : (1 - kSpeedWeight) * model.decode_tokens_per_second + kSpeedWeight * tokens_per_second;
+AttachedModel* NodeTable::model_of(const Engagement& engagement) {
+  AttachedNode* node = find(engagement.link);
+  return node == nullptr ? nullptr : node->model(engagement.weights);
+}
+
+void NodeTable::prompt_computed(Engagement& engagement) {
+  if (AttachedModel* model = model_of(engagement); model != nullptr)
+    model->prompt_tokens_ahead -= engagement.own_tokens;
+  engagement.own_tokens = 0;
+}
+
+void NodeTable::release(Engagement& engagement) {
+  prompt_computed(engagement);
+  AttachedNode* node = find(engagement.link);
+  if (node == nullptr) return;
+  --node->busy;
+  node->model(engagement.weights)->kv_reserved -= engagement.positions;
+}
+
+void NodeTable::saw_first_token(const Engagement& engagement) {
+  const std::chrono::duration<double> seconds = executor_.now() - engagement.since;
+  if (AttachedModel* model = model_of(engagement); model != nullptr)
+    model->record->saw_first_token(engagement.prompt_tokens, seconds.count(), executor_.now());
+}
+
+void NodeTable::saw_tokens(const Engagement& engagement, double tokens_per_second) {
+  if (AttachedModel* model = model_of(engagement); model != nullptr && tokens_per_second > 0)
+    model->record->saw_tokens(engagement.answers, 1 / tokens_per_second, executor_.now());
+}
+
+void NodeTable::succeeded(const Engagement& engagement, std::size_t cached_tokens) {
+  AttachedModel* model = model_of(engagement);
+  if (model == nullptr) return;
+  model->record->succeeded(executor_.now());
+  if (engagement.cached_tokens > 0)
+    model->record->saw_cached(
+        static_cast<double>(cached_tokens) / static_cast<double>(engagement.cached_tokens), executor_.now());
+}
+
+void NodeTable::failed(const NodeId& miner, const Digest& weights) {
+  if (const auto known = records_.find({miner, protocol::Role::miner, weights}); known != records_.end())
+    known->second.failed(executor_.now());
 }
 
 }  // namespace cortensor::router

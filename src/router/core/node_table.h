@@ -1,12 +1,12 @@
-// The nodes attached now: what they offer, how busy and how fast they are, and whom to give the next piece of
-// work.
+// The nodes attached now: what they offer, and how busy they are.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,14 +15,20 @@
 #include "base/runtime/executor.h"
 #include "protocol/link.h"
 #include "protocol/message.h"
+#include "router/core/miner_record.h"
 
 namespace cortensor::router {
 
 struct AttachedModel {
   std::string id;  // as the router serves it
   Digest weights{};
-  double prefill_tokens_per_second = 0;  // as offered
-  double decode_tokens_per_second = 0;   // as offered, then a moving average of what was seen
+  MinerRecord* record = nullptr;        // what is known of its speed; the table's
+  std::size_t kv_positions = 0;         // that its cache holds; 0: it did not say
+  std::size_t kv_reserved = 0;          // of them, by the answers it works on
+  std::size_t prompt_tokens_ahead = 0;  // given to it, and not computed yet
+
+  // Its cache is large enough for an answer of so many positions, when there is no other.
+  bool holds(std::size_t positions) const { return kv_positions == 0 || positions <= kv_positions; }
 };
 
 struct AttachedNode {
@@ -39,46 +45,68 @@ struct AttachedNode {
 
   bool free() const { return busy < slots && !quarantined; }
   const AttachedModel* model(const Digest& weights) const;
+  AttachedModel* model(const Digest& weights) {
+    return const_cast<AttachedModel*>(std::as_const(*this).model(weights));
+  }
 };
 
-// What a node's own claim of tokens per second counts as: never more than is credible, never nothing.
-double credible_speed(double claimed);
+// What an answer takes of the miner at work on it.
+struct Engagement {
+  protocol::LinkId link = 0;
+  Digest weights{};
+  std::size_t answers = 0;        // that the miner works on, this one included
+  std::size_t prompt_tokens = 0;  // to compute before its first token, those of others ahead of it included
+  std::size_t own_tokens = 0;     // of them, its own; none any more once they are computed
+  std::size_t cached_tokens = 0;  // that it need not compute, it is thought
+  std::size_t positions = 0;      // of the cache
+  Clock::time_point since;
+};
 
 class NodeTable {
  public:
-  // References stay valid until the node is removed.
-  AttachedNode& add(AttachedNode node);
+  explicit NodeTable(const Executor& executor) : executor_(executor) {}
+
+  // References stay valid until the node is removed. `offers`: parallel to the node's models; a miner that
+  // was here before is known better than by these.
+  AttachedNode& add(AttachedNode node, std::span<const protocol::ModelOffer> offers);
+  // A miner that leaves with work under way has failed at it.
   void remove(protocol::LinkId link);
   AttachedNode* find(protocol::LinkId link);  // nullptr when not attached
   // The link of that node in that role, or nullptr.
   AttachedNode* find(const NodeId& node, protocol::Role role);
 
-  // The best miner with a free slot: the one that a further answer can expect the most tokens per second
-  // from, speed / (busy + 1). Equal ones: the smaller id. nullptr when there is none.
-  AttachedNode* choose_miner(const Digest& weights, const std::set<NodeId>& except);
-  // The same among the validators, by prefill speed.
+  // The validator with a free slot that can expect to check soonest: speed / (busy + 1). Equal ones: the
+  // smaller id. nullptr when there is none.
   AttachedNode* choose_validator(const Digest& weights, const std::set<NodeId>& except);
 
-  // Attached nodes that could ever do it, free or not.
-  std::size_t count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except = {}) const;
+  // Attached nodes that could ever do it, free or not; miners whose cache holds so many positions.
+  std::size_t count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except = {},
+                    std::size_t positions = 0) const;
   // Slots that are free now among the miners of a model.
   std::size_t free_slots(const Digest& weights) const;
 
-  // An answer of this node came to nothing: it counts as four times slower until measured again, also when
-  // it comes back with a claim. A node that leaves with work under way is doubted for all its models.
-  void doubt(AttachedNode& node, const Digest& weights);
-
-  // Folds a measured decode speed into the node's average for that model.
-  void measured(AttachedNode& node, const Digest& weights, double tokens_per_second);
+  // The miner gets an answer with so many tokens to compute first and so many positions at most; released
+  // once the miner is heard to have let go of it.
+  Engagement engage(AttachedNode& miner, const Digest& weights, std::size_t prompt_tokens,
+                    std::size_t cached_tokens, std::size_t positions);
+  void prompt_computed(Engagement& engagement);
+  void release(Engagement& engagement);
+  // What a miner needed is remembered of it, unless it has left.
+  void saw_first_token(const Engagement& engagement);
+  void saw_tokens(const Engagement& engagement, double tokens_per_second);
+  void succeeded(const Engagement& engagement, std::size_t cached_tokens);
+  // An answer of this miner came to nothing.
+  void failed(const NodeId& miner, const Digest& weights);
 
   const std::map<protocol::LinkId, AttachedNode>& nodes() const { return nodes_; }
 
  private:
-  AttachedNode* choose(protocol::Role role, const Digest& weights, const std::set<NodeId>& except,
-                       const std::function<double(const AttachedModel&)>& speed);
+  AttachedModel* model_of(const Engagement& engagement);
 
+  const Executor& executor_;
   std::map<protocol::LinkId, AttachedNode> nodes_;
-  std::map<std::pair<NodeId, Digest>, double> doubted_;  // the most that these count as, in tokens per second
+  std::map<std::tuple<NodeId, protocol::Role, Digest>, MinerRecord>
+      records_;  // of all that were ever attached
 };
 
 }  // namespace cortensor::router

@@ -23,10 +23,14 @@ RouterCore::RouterCore(CoreOptions options, const Catalogue& catalogue, const cr
       ledger_(ledger),
       links_(links),
       id_(key.node_id()),
+      nodes_(executor),
+      allocator_(nodes_, executor),
       conduct_(ledger, nodes_, links, executor, options_),
       sessions_(ledger, options_),
       receipts_(options_.max_receipts, options_.max_receipt_positions),
-      tasks_({options_, key, executor, ledger, settler, links, nodes_, conduct_, sessions_, receipts_}),
+      decisions_(options_.max_receipts),
+      tasks_({options_, key, executor, ledger, settler, links, nodes_, allocator_, decisions_, conduct_,
+              sessions_, receipts_}),
       alive_(std::make_shared<bool>(true)) {}
 
 RouterCore::~RouterCore() {
@@ -104,8 +108,10 @@ Result<AttachedNode> RouterCore::admit(protocol::LinkId link, const protocol::He
         offer.manifest.vocabulary != manifest.vocabulary)
       return fail(ErrorKind::unsupported,
                   "model " + manifest.id + ": the context or vocabulary is another one");
-    node.models.push_back({manifest.id, manifest.weights, credible_speed(offer.prefill_tokens_per_second),
-                           credible_speed(offer.decode_tokens_per_second)});
+    AttachedModel& model = node.models.emplace_back();
+    model.id = manifest.id;
+    model.weights = manifest.weights;
+    model.kv_positions = offer.kv_positions;
   }
   if (auto status = conduct_.admissible(hello.node); !status) return status.error();
   const WallTime now = executor_.wall_now();
@@ -149,7 +155,7 @@ void RouterCore::on_hello(protocol::LinkId link, const NodeId& peer, protocol::H
                               {"isa", hello.isa},
                               {"slots", hello.slots},
                               {"models", hello.models.size()}});
-  nodes_.add(std::move(*node));
+  nodes_.add(std::move(*node), hello.models);
   links_.send(link, protocol::Welcome{id_, static_cast<std::uint32_t>(options_.heartbeat.count())});
   tasks_.pump();
 }

@@ -12,8 +12,10 @@
 #include "crypto/ed25519.h"
 #include "ledger/ledger.h"
 #include "protocol/link.h"
+#include "router/core/allocator.h"
 #include "router/core/catalogue.h"
 #include "router/core/conduct.h"
+#include "router/core/decision_log.h"
 #include "router/core/node_table.h"
 #include "router/core/options.h"
 #include "router/core/receipt_store.h"
@@ -50,6 +52,7 @@ class RouterCore final : public protocol::RouterLinkEvents {
   const Catalogue& catalogue() const { return catalogue_; }
   const NodeTable& nodes() const { return nodes_; }
   const ReceiptStore& receipts() const { return receipts_; }
+  const DecisionLog& decisions() const { return decisions_; }
   const NodeId& id() const { return id_; }
   ledger::Ledger& ledger() { return ledger_; }
   SessionBook& sessions() { return sessions_; }
@@ -69,9 +72,11 @@ class RouterCore final : public protocol::RouterLinkEvents {
   protocol::RouterLinks& links_;
   NodeId id_;
   NodeTable nodes_;
+  Allocator allocator_;
   Conduct conduct_;
   SessionBook sessions_;
   ReceiptStore receipts_;
+  DecisionLog decisions_;
   TaskTable tasks_;
   Clock::time_point next_expiry_check_;
   bool draining_ = false;

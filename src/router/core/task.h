@@ -20,6 +20,7 @@
 #include "ledger/types.h"
 #include "router/core/attempt.h"
 #include "router/core/catalogue.h"
+#include "router/core/prefix_index.h"
 #include "router/core/settlement.h"
 
 namespace cortensor::router {
@@ -114,6 +115,7 @@ struct Choice {
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
   std::vector<Dispute> disputes;   // of which the answer's end decides
   std::size_t started = 0;         // attempts so far that found room
+  PrefixKeys prefix;               // of the prompt; once a miner was looked for
   std::size_t busy = 0;            // refusals for want of room, one after the other
   Clock::time_point waiting_since;
   Clock::time_point not_before;  // after a miner was too busy

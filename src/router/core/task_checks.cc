@@ -122,6 +122,10 @@ bool TaskTable::start_check(Task& task, Choice& choice) {
   return true;
 }
 
+void TaskTable::free_checker(protocol::LinkId link) {
+  if (AttachedNode* node = context_.nodes.find(link); node != nullptr && node->busy > 0) --node->busy;
+}
+
 void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResult& message) {
   const AttachedNode* node = context_.nodes.find(link);
   const auto at = attempts_.find(message.attempt);
@@ -133,7 +137,7 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
   const NodeId validator = node->id;
   const protocol::Verdict& verdict = message.verdict;
   const Digest judged = protocol::commitment_digest(choice.finding.commitments.front());
-  free_slot(link);
+  free_checker(link);
   choice.checker.reset();
 
   const bool genuine = message.attempt == choice.lead_id && verdict.validator == validator &&
@@ -178,7 +182,7 @@ bool TaskTable::another_validator(const Task& task, const Choice& choice) const 
 
 void TaskTable::give_up_check(Task& task, Choice& choice, std::string_view reason) {
   if (choice.checker) {
-    free_slot(*choice.checker);
+    free_checker(*choice.checker);
     context_.links.send(*choice.checker, protocol::Cancel{choice.lead_id});
     choice.checker.reset();
   }

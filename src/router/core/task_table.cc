@@ -16,6 +16,16 @@ namespace {
 constexpr std::chrono::milliseconds kBusyPause{100};
 constexpr std::size_t kMostBusyPauses = 10;
 
+// Of a miner's cache, at most.
+std::size_t positions_of(const GenerationRequest& request) {
+  return cache_positions(request.prompt.size() + request.max_tokens);
+}
+
+Error too_long() {
+  return fail(ErrorKind::invalid_input,
+              "prompt and answer are longer than any miner here has memory for; nothing was charged");
+}
+
 Error irreproducible() {
   return fail(ErrorKind::unavailable,
               "the answer so far could not be reproduced by other miners; nothing was charged");
@@ -24,10 +34,9 @@ Error irreproducible() {
 // Nobody is left to ask; `why` is what became of the last attempt.
 Error incomplete(const Choice& choice, const Error& why) {
   if (why.kind == ErrorKind::unsupported && !choice.request.grammar.empty())
-    return fail(ErrorKind::unsupported, "the grammar leaves the model no way to go on, or too many at once; nothing was charged");
-  if (why.kind == ErrorKind::invalid_input)
-    return fail(ErrorKind::invalid_input,
-                "prompt and answer are longer than any miner here has memory for; nothing was charged");
+    return fail(ErrorKind::unsupported,
+                "the grammar leaves the model no way to go on, or too many at once; nothing was charged");
+  if (why.kind == ErrorKind::invalid_input) return too_long();
   return fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged");
 }
 
@@ -77,6 +86,9 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
     return fail(ErrorKind::unavailable, "model " + model.id + ": expected at least " +
                                             std::to_string(needed) + " miner(s) with it, " +
                                             std::to_string(able) + " are attached");
+  for (const GenerationRequest& request : spec.requests)
+    if (context_.nodes.count(protocol::Role::miner, model.weights, {}, positions_of(request)) == 0)
+      return too_long();
   const std::size_t room = context_.options.max_queued + context_.nodes.free_slots(model.weights);
   if (waiting_.size() + spec.requests.size() > room)
     return fail(ErrorKind::overloaded, "all miners are busy and " + std::to_string(waiting_.size()) +
@@ -140,15 +152,30 @@ Bytes32 TaskTable::cache_salt(const AccountId& account, const NodeId& miner) con
   return crypto::hmac_sha256(salt_key_, bytes.bytes());
 }
 
-bool TaskTable::start_attempt(Task& task, Choice& choice) {
-  const protocol::ModelManifest& model = task.spec.model->manifest;
+AttachedNode* TaskTable::choose_miner(const Task& task, Choice& choice, std::size_t given,
+                                      Decision& decision) {
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
-  AttachedNode* node = context_.nodes.choose_miner(model.weights, except);
-  if (node == nullptr) return false;
+  const std::vector<TokenId>& prompt = choice.request.prompt;
+  if (choice.prefix.empty()) choice.prefix = prefix_keys(cache_salt(task.spec.account, {}), prompt);
+  Work work;
+  work.weights = task.spec.model->manifest.weights;
+  work.prompt_tokens = prompt.size() + given;
+  work.answer_tokens = choice.request.max_tokens - given;
+  work.prefix = choice.prefix;
+  work.draw = std::hash<TaskId>{}(task.id) + 64 * choice.index + choice.started;
+  work.except = &except;
+  return context_.allocator.choose(work, decision);
+}
 
+bool TaskTable::start_attempt(Task& task, Choice& choice) {
+  const protocol::ModelManifest& model = task.spec.model->manifest;
   const bool leads = choice.lead() == nullptr;
   std::vector<Step> given = leads ? choice.delivered : std::vector<Step>{};
+  Decision decision;
+  AttachedNode* node = choose_miner(task, choice, given.size(), decision);
+  if (node == nullptr) return false;
+
   protocol::Assign assign;
   assign.attempt = AttemptId(name("att_"));
   assign.model = model.weights;
@@ -158,10 +185,20 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   assign.top_logprobs = task.spec.top_logprobs;
   assign.cache_salt = cache_salt(task.spec.account, node->id);
 
-  ++node->busy;
+  const std::size_t prompt = choice.request.prompt.size() + given.size();
+  const std::size_t cached = decision.cached_tokens;
+  const Engagement engagement =
+      context_.nodes.engage(*node, model.weights, prompt - cached, cached,
+                            choice.request.prompt.size() + choice.request.max_tokens);
+  context_.allocator.prefixes().note(node->link, choice.prefix);
+  decision.attempt = assign.attempt;
+  decision.choice = choice.index;
+  decision.given_tokens = given.size();
+  context_.decisions.add(task.spec.account, task.id, std::move(decision));
+
   ++choice.started;
   if (leads) choice.lead_id = assign.attempt;
-  choice.attempts.push_back(std::make_unique<Attempt>(assign.attempt, node->id, node->link, std::move(given),
+  choice.attempts.push_back(std::make_unique<Attempt>(assign.attempt, node->id, engagement, std::move(given),
                                                       choice.request, task.spec.model->tokenizer,
                                                       model.context_length, context_.executor.now()));
   attempts_[assign.attempt] = {&task, &choice, choice.attempts.back().get()};
@@ -179,6 +216,11 @@ void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) 
   const auto at = find(link, message.attempt);
   if (!at) return;
   if (auto status = at->attempt->take(message, began); !status) return breach(*at, status.error(), true);
+  Engagement& engagement = at->attempt->engagement();
+  if (engagement.own_tokens > 0 && !at->attempt->catching_up()) {
+    context_.nodes.saw_first_token(engagement);
+    context_.nodes.prompt_computed(engagement);
+  }
   if (at->choice->lead() == nullptr)
     promote(*at->task, *at->choice);
   else if (at->choice->lead() == at->attempt)
@@ -220,9 +262,9 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
           attempt.finish(message, context_.options.arithmetic_version, weights, choice.request_digest);
       !status)
     return breach(*at, status.error(), false);
-  free_slot(link);
-  if (AttachedNode* node = context_.nodes.find(link); node != nullptr)
-    if (const auto speed = attempt.tokens_per_second()) context_.nodes.measured(*node, weights, *speed);
+  context_.nodes.release(attempt.engagement());
+  if (const auto speed = attempt.tokens_per_second()) context_.nodes.saw_tokens(attempt.engagement(), *speed);
+  context_.nodes.succeeded(attempt.engagement(), message.cached_tokens);
 
   // A signed end that the tokens do not bear out is proof enough. Only where nobody else could go on is the
   // answer kept, for a validator to condemn.
@@ -276,9 +318,9 @@ void TaskTable::breach(const Found& at, const Error& why, bool tell) {
 // given more than it can hold by clients that come and go.
 bool TaskTable::let_go(protocol::LinkId link, const AttemptId& attempt) {
   const auto found = cancelled_.find(attempt);
-  if (found == cancelled_.end() || found->second != link) return false;
+  if (found == cancelled_.end() || found->second.link != link) return false;
+  context_.nodes.release(found->second);
   cancelled_.erase(found);
-  free_slot(link);
   pump();
   return true;
 }
@@ -337,8 +379,7 @@ bool TaskTable::contested(const Choice& choice) const {
 }
 
 void TaskTable::doubt(const Task& task, const NodeId& miner) {
-  if (AttachedNode* node = context_.nodes.find(miner, protocol::Role::miner); node != nullptr)
-    context_.nodes.doubt(*node, task.spec.model->manifest.weights);
+  context_.nodes.failed(miner, task.spec.model->manifest.weights);
 }
 
 // One objector may be the liar itself; when two agree, the miner is struck that delivered the tokens last. A
@@ -370,7 +411,8 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
   const Digest& weights = task.spec.model->manifest.weights;
-  const bool others = context_.nodes.count(protocol::Role::miner, weights, except) > 0;
+  const bool others =
+      context_.nodes.count(protocol::Role::miner, weights, except, positions_of(choice.request)) > 0;
   const bool tired = choice.started >= context_.options.max_attempts;
   if (has_lead && (tired || !others)) choice.copies = static_cast<std::uint32_t>(choice.attempts.size());
   // Nobody attached is worth a wait, as nodes dial again; nobody but those that failed is not.
@@ -404,13 +446,13 @@ bool TaskTable::promote(Task& task, Choice& choice) {
   return false;
 }
 
-void TaskTable::drop_attempt(Choice& choice, const Attempt& attempt, bool tell) {
+void TaskTable::drop_attempt(Choice& choice, Attempt& attempt, bool tell) {
   if (!attempt.commitment()) {
     if (tell) {
-      cancelled_.emplace(attempt.id(), attempt.link());
+      cancelled_.emplace(attempt.id(), attempt.engagement());
       context_.links.send(attempt.link(), protocol::Cancel{attempt.id()});
     } else {
-      free_slot(attempt.link());
+      context_.nodes.release(attempt.engagement());
     }
   }
   if (choice.lead_id == attempt.id()) choice.lead_id = {};
@@ -422,20 +464,16 @@ void TaskTable::drop_all(Choice& choice) {
   while (!choice.attempts.empty()) drop_attempt(choice, *choice.attempts.back(), true);
 }
 
-void TaskTable::free_slot(protocol::LinkId link) {
-  if (AttachedNode* node = context_.nodes.find(link); node != nullptr && node->busy > 0) --node->busy;
-}
-
 std::chrono::milliseconds TaskTable::prefill_patience(const Task& task, protocol::LinkId link,
                                                       std::size_t tokens,
                                                       std::chrono::milliseconds least) const {
   const AttachedNode* node = context_.nodes.find(link);
   const AttachedModel* model = node == nullptr ? nullptr : node->model(task.spec.model->manifest.weights);
-  return patience(tokens, model == nullptr ? 0 : model->prefill_tokens_per_second, least);
+  return patience(tokens, model == nullptr ? 0 : model->record->prefill_tokens_per_second(), least);
 }
 
 void TaskTable::on_node_gone(protocol::LinkId link) {
-  std::erase_if(cancelled_, [&](const auto& one) { return one.second == link; });
+  std::erase_if(cancelled_, [&](const auto& one) { return one.second.link == link; });
   std::vector<AttemptId> lost;
   for (const auto& [id, task] : tasks_)
     for (const auto& choice : task->choices) {
@@ -520,7 +558,7 @@ std::unique_ptr<Task> TaskTable::remove(const TaskId& id) {
   tasks_.erase(found);
   for (const auto& choice : task->choices) {
     if (choice->checker) {
-      free_slot(*choice->checker);
+      free_checker(*choice->checker);
       context_.links.send(*choice->checker, protocol::Cancel{choice->lead_id});
     }
     drop_all(*choice);

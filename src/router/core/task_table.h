@@ -28,7 +28,9 @@
 #include "ledger/settler.h"
 #include "protocol/link.h"
 #include "protocol/message.h"
+#include "router/core/allocator.h"
 #include "router/core/conduct.h"
+#include "router/core/decision_log.h"
 #include "router/core/node_table.h"
 #include "router/core/options.h"
 #include "router/core/receipt_store.h"
@@ -46,6 +48,8 @@ struct TaskContext {
   ledger::Settler& settler;
   protocol::RouterLinks& links;
   NodeTable& nodes;
+  Allocator& allocator;
+  DecisionLog& decisions;
   Conduct& conduct;
   SessionBook& sessions;
   ReceiptStore& receipts;
@@ -121,11 +125,12 @@ class TaskTable {
 
   // Answering (task_table.cc).
   Bytes32 cache_salt(const AccountId& account, const NodeId& miner) const;
+  AttachedNode* choose_miner(const Task& task, Choice& choice, std::size_t given, Decision& decision);
   bool start_attempt(Task& task, Choice& choice);
   void wait_for_miner(const Task& task, Choice& choice, bool first);
   std::deque<Place>::const_iterator turn_of(const TaskId& task) const;
   void deliver(Task& task, Choice& choice);
-  void drop_attempt(Choice& choice, const Attempt& attempt, bool tell);
+  void drop_attempt(Choice& choice, Attempt& attempt, bool tell);
   void lose_attempt(const Found& at, const Error& why, bool tell);
   void breach(const Found& at, const Error& why, bool tell);
   bool let_go(protocol::LinkId link, const AttemptId& attempt);
@@ -136,7 +141,6 @@ class TaskTable {
   bool contested(const Choice& choice) const;
   void doubt(const Task& task, const NodeId& miner);
   bool promote(Task& task, Choice& choice);
-  void free_slot(protocol::LinkId link);
   std::chrono::milliseconds prefill_patience(const Task& task, protocol::LinkId link, std::size_t tokens,
                                              std::chrono::milliseconds least) const;
   void check_times(const Place& place);
@@ -147,6 +151,7 @@ class TaskTable {
   bool another_validator(const Task& task, const Choice& choice) const;
   void begin_check(Task& task, Choice& choice);
   bool start_check(Task& task, Choice& choice);
+  void free_checker(protocol::LinkId link);
   void give_up_check(Task& task, Choice& choice, std::string_view reason);
   void close(Task& task, Choice& choice, ledger::TaskOutcome outcome);
   void decide_disputes(Choice& choice, ledger::TaskOutcome outcome);
@@ -167,10 +172,10 @@ class TaskTable {
   TaskContext context_;
   std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
   std::unordered_map<AttemptId, Found> attempts_;
-  std::unordered_map<AttemptId, protocol::LinkId> cancelled_;  // attempts whose miner has yet to let go
-  std::deque<Place> waiting_;                                  // choices that want a miner
-  std::deque<Place> unchecked_;                                // choices that want a validator
-  Bytes32 salt_key_{};           // new at every start: a cache is not worth a file
+  std::unordered_map<AttemptId, Engagement> cancelled_;  // attempts whose miner has yet to let go
+  std::deque<Place> waiting_;                            // choices that want a miner
+  std::deque<Place> unchecked_;                          // choices that want a validator
+  Bytes32 salt_key_{};                                   // new at every start: a cache is not worth a file
   std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first
 };
 

@@ -168,6 +168,29 @@ TEST_F(ApiTest, AChatAnswerIsWhole) {
   EXPECT_TRUE(protocol::receipt_from_json(receipt.body.dump()));
 }
 
+TEST_F(ApiTest, ATaskTellsWhyItsMinerWasChosen) {
+  attach_all();
+  const Answer answer = post("/v1/chat/completions", chat());
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const std::string path = "/v1/tasks/" + answer.body["cortensor"]["task"].get<std::string>() + "/why";
+  const Answer why = get(path);
+  ASSERT_EQ(why.status, 200) << why.body;
+  ASSERT_EQ(why.body["decisions"].size(), 1u);
+  const json& decision = why.body["decisions"][0];
+  EXPECT_EQ(decision["chosen"], miner_->id.value);
+  EXPECT_EQ(decision["rule"], "least expected time");
+  EXPECT_EQ(decision["able"], 1);
+  EXPECT_EQ(decision["candidates"][0]["miner"], miner_->id.value);
+  EXPECT_GT(decision["candidates"][0]["last_token_ms"], decision["candidates"][0]["first_token_ms"]);
+  EXPECT_EQ(decision["excluded"], json::array());
+  EXPECT_EQ(get("/v1/tasks/task_unknown/why").status, 404);
+  const WallTime now = executor_.wall_now();
+  std::string other;
+  there([&] { other = ledger_->open_account("bob", Credits{0}, "key", now)->secret; });
+  std::swap(key_, other);
+  EXPECT_EQ(get(path).status, 404);  // another account's
+}
+
 TEST_F(ApiTest, AStreamedAnswerEndsWithUsageProofAndDone) {
   attach_all();
   const Answer session = post(

@@ -118,7 +118,7 @@ TEST_F(EmbeddingTest, ALostMinersPlaceIsTakenByOneThatStartsAfresh) {
 TEST_F(EmbeddingTest, AQuorumComparesThem) {
   FakeNode& one = add_miner(1, 300);
   FakeNode& two = add_miner(1, 200);
-  FakeNode& liar = add_miner(1, 100);
+  FakeNode& liar = add_miner(1, 1);
   liar.alters_embeddings = true;
   const Run run = submit(open(quorum(2, 3)), {embed()});
   for (FakeNode* node : {&one, &two, &liar}) node->run(assigned(*node));

@@ -439,13 +439,13 @@ TEST_F(TaskTest, ForRoomARequestWaitsAsLongAsForAMiner) {
 TEST_F(TaskTest, WhatIsTooLargeForAMinerDoesNotSpeakAgainstIt) {
   FakeNode& small = add_miner();
   const auto session = open();
-  const double speed = core->nodes().nodes().at(small.link).models.at(0).decode_tokens_per_second;
+  const double before = core->nodes().nodes().at(small.link).models.at(0).record->reliability(executor.now());
   const Run run = submit(session);
   small.say(protocol::AttemptFailed{small.heard<protocol::Assign>().at(0).attempt, ErrorKind::invalid_input,
                                     "large"});
   ASSERT_TRUE(run.heard->error);
   EXPECT_EQ(run.heard->error->kind, ErrorKind::invalid_input);
-  EXPECT_EQ(core->nodes().nodes().at(small.link).models.at(0).decode_tokens_per_second, speed);
+  EXPECT_EQ(core->nodes().nodes().at(small.link).models.at(0).record->reliability(executor.now()), before);
 }
 
 TEST_F(TaskTest, AMinerThatFailsIsNotAskedAgain) {

@@ -127,6 +127,10 @@ TEST(Codec, NamesTheFieldOfAHelloBeyondItsLimit) {
             "hello.models[0].prefill_tokens_per_second: expected a finite number, not negative");
   EXPECT_EQ(with_model({{"m", "a", "q", {}, {}, 1, 1}, 1, -1}),
             "hello.models[0].decode_tokens_per_second: expected a finite number, not negative");
+  EXPECT_EQ(with_model({{"m", "a", "q", {}, {}, 1, 1}, 1, 1, std::vector<double>(11, 1)}),
+            "hello.models[0].batch_tokens_per_second: expected 0 to 10, found 11");
+  EXPECT_EQ(with_model({{"m", "a", "q", {}, {}, 1, 1}, 1, 1, {1, -1}}),
+            "hello.models[0].batch_tokens_per_second: expected finite numbers, not negative");
 }
 
 TEST(Codec, NamesTheNodeFieldBeyondItsLimit) {

@@ -1,0 +1,125 @@
+#include "router/core/allocator.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace cortensor::router {
+namespace {
+
+// A candidate while there may be a thousand of them.
+struct Option {
+  const AttachedNode* node;
+  double first_token, last_token, reliability, cost;
+  std::size_t cached_tokens;
+  bool on_probation;
+};
+
+// Costs are no better known than to this share, and to this time.
+constexpr double kNearShare = 0.1, kNearSeconds = 0.002;
+// One draw of so many is for miners on probation.
+constexpr std::uint64_t kExplore = 16;
+
+bool less_cost(const Option& a, const Option& b) {
+  return a.cost != b.cost ? a.cost < b.cost : a.node->id < b.node->id;
+}
+
+Candidate candidate_of(const Option& option) {
+  const AttachedNode& node = *option.node;
+  return {node.link,   node.id,   option.first_token,   option.last_token,  option.reliability,
+          option.cost, node.busy, option.cached_tokens, option.on_probation};
+}
+
+// A bijection of 64-bit numbers that leaves no pattern (the finaliser of SplitMix64).
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
+// Rendezvous hashing: every router finds the same home for a prefix, and few move when a miner comes or goes.
+std::uint64_t bond(std::uint64_t prefix, const NodeId& miner) {
+  std::uint64_t number = prefix;
+  for (const char digit : miner.value) number = mix(number + static_cast<unsigned char>(digit));
+  return number;
+}
+
+// The reason why a miner that has the model cannot begin now; empty when it can.
+std::string_view hindrance(const AttachedNode& node, const AttachedModel& model, const Work& work) {
+  if (node.quarantined) return "quarantined";
+  if (work.except != nullptr && work.except->contains(node.id)) return "has tried, or is at work on it";
+  if (!node.free()) return "no free slot";
+  const std::size_t positions = cache_positions(work.prompt_tokens + work.answer_tokens);
+  if (!model.holds(positions)) return "too little cache memory";
+  if (!model.holds(model.kv_reserved + positions)) return "no free cache memory";
+  return {};
+}
+
+Option expect(const AttachedNode& node, const AttachedModel& model, const Work& work, std::size_t pages,
+              Clock::time_point now) {
+  const MinerRecord& record = *model.record;
+  // A prompt's last position is always computed.
+  const std::size_t held = std::min(pages * kPagePositions, work.prompt_tokens - 1);
+  const auto cached = static_cast<std::size_t>(record.kept() * static_cast<double>(held));
+  const double first = record.first_token(model.prompt_tokens_ahead + work.prompt_tokens - cached);
+  const double last = first + static_cast<double>(work.answer_tokens) * record.token(node.busy + 1);
+  const double reliability = record.reliability(now);
+  const double cost = (first + last) / std::max(1e-6, reliability * reliability);
+  return {&node, first, last, reliability, cost, cached, record.on_probation()};
+}
+
+}  // namespace
+
+AttachedNode* Allocator::choose(const Work& work, Decision& decision) {
+  const auto held = prefixes_.held(work.prefix);
+  const Clock::time_point now = executor_.now();
+  std::vector<Option> all;
+  for (const auto& [link, node] : nodes_.nodes()) {
+    if (node.role != protocol::Role::miner) continue;
+    const AttachedModel* model = node.model(work.weights);
+    if (model == nullptr) continue;
+    if (const auto reason = hindrance(node, *model, work); !reason.empty()) {
+      if (decision.excluded.size() < Decision::kListed) decision.excluded.push_back({node.id, reason});
+      continue;
+    }
+    const auto own = held.find(link);
+    all.push_back(expect(node, *model, work, own == held.end() ? 0 : own->second, now));
+  }
+  decision.able = all.size();
+  if (all.empty()) return nullptr;
+
+  const double least = std::min_element(all.begin(), all.end(), less_cost)->cost;
+  const double near = least * (1 + kNearShare) + kNearSeconds;
+  const auto distant =
+      std::partition(all.begin(), all.end(), [&](const Option& one) { return one.cost <= near; });
+  const std::span<const Option> nearly(all.begin(), distant);
+  const std::uint64_t chance = mix(work.draw);
+
+  Option chosen = *std::min_element(nearly.begin(), nearly.end(), less_cost);
+  decision.rule = "least expected time";
+  const Option newcomer = *std::min_element(all.begin(), all.end(), [](const Option& a, const Option& b) {
+    return a.on_probation != b.on_probation ? a.on_probation : less_cost(a, b);
+  });
+  if (chance % kExplore == 0 && newcomer.on_probation && !chosen.on_probation) {
+    chosen = newcomer;
+    decision.rule = "on probation, to be known";
+  } else if (nearly.size() > 1 && !work.prefix.empty()) {
+    const auto bond_of = [&](const Option& one) { return bond(work.prefix[0], one.node->id); };
+    chosen = *std::max_element(nearly.begin(), nearly.end(),
+                               [&](const Option& a, const Option& b) { return bond_of(a) < bond_of(b); });
+    decision.rule = "home of the prompt's beginning among nearly equal ones";
+  } else if (nearly.size() > 1) {
+    const Option& one = nearly[chance / kExplore % nearly.size()];
+    const Option& other = nearly[mix(chance) % nearly.size()];
+    chosen = std::min(one, other, less_cost);
+    decision.rule = "the better of two drawn among nearly equal ones";
+  }
+
+  const auto listed = all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), Decision::kListed));
+  std::partial_sort(all.begin(), listed, all.end(), less_cost);
+  std::transform(all.begin(), listed, std::back_inserter(decision.candidates), candidate_of);
+  decision.chosen = chosen.node->id;
+  decision.cached_tokens = chosen.cached_tokens;
+  return nodes_.find(chosen.node->link);
+}
+
+}  // namespace cortensor::router

@@ -1,0 +1,19 @@
+#include "router/core/decision_log.h"
+
+namespace cortensor::router {
+
+void DecisionLog::add(const AccountId& owner, const TaskId& task, Decision decision) {
+  const auto [entry, fresh] = entries_.try_emplace(task, Entry{owner, {}});
+  if (fresh) order_.push_back(task);
+  if (entry->second.decisions.size() < kMostDecisions) entry->second.decisions.push_back(std::move(decision));
+  if (order_.size() <= max_tasks_) return;
+  entries_.erase(order_.front());
+  order_.pop_front();
+}
+
+const std::vector<Decision>* DecisionLog::find(const AccountId& owner, const TaskId& task) const {
+  const auto found = entries_.find(task);
+  return found == entries_.end() || found->second.owner != owner ? nullptr : &found->second.decisions;
+}
+
+}  // namespace cortensor::router
