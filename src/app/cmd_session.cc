@@ -10,6 +10,7 @@
 #include "app/printable.h"
 #include "app/remote.h"
 #include "app/subcommands.h"
+#include "base/hex.h"
 #include "engine/model.h"
 
 namespace cortensor::app {
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::uint32_t kLongest = 30 * 24 * 3600;  // seconds that a router lets a session live
 constexpr std::size_t kLongestLabel = 512;          // bytes that a router keeps
+constexpr std::uint32_t kFastest = 1'000'000, kLongestDelay = 24 * 3600 * 1000;
 
 struct Options {
   Remote remote;
@@ -25,6 +27,10 @@ struct Options {
 };
 
 // It becomes part of a path.
+std::string node_id(const std::string& text) {
+  return bytes32_from_hex(text) ? "" : "expected a node id of 64 hex digits, as /v1/nodes lists them";
+}
+
 std::string session_id(const std::string& text) {
   const bool plain = std::all_of(text.begin(), text.end(),
                                  [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
@@ -37,12 +43,14 @@ std::string money(std::int64_t micro) {
   return to_string(Credits{micro});
 }
 
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
 std::string checks_of(const client::SessionRow& row) {
-  if (row.validation == "spot") {
-    char text[32];
-    std::snprintf(text, sizeof text, "spot %g", row.probability);
-    return text;
-  }
+  if (row.validation == "spot") return "spot " + number(row.probability);
   if (row.validation == "quorum")
     return "quorum " + std::to_string(row.quorum_k) + "/" + std::to_string(row.quorum_n);
   return printable_line(row.validation);
@@ -73,6 +81,12 @@ void print_all(const client::SessionRow& row) {
   print_line("checks", checks_of(row));
   print_line("miners",
              std::to_string(row.validation == "quorum" ? row.quorum_n : row.redundancy) + " per answer");
+  for (const std::string& miner : row.miners) print_line("only", printable_line(miner));
+  if (row.min_tokens_per_second > 0)
+    print_line("pace", "at least " + std::to_string(row.min_tokens_per_second) + " tokens a second");
+  if (row.max_first_token_ms > 0)
+    print_line("first token", "within " + std::to_string(row.max_first_token_ms) + " ms");
+  if (row.min_reliability > 0) print_line("reliable", "at least " + number(row.min_reliability));
   print_price_limit("prompt", row.max_prompt_price);
   print_price_limit("answer", row.max_completion_price);
   print_line("opened", time_of(row.opened_at));
@@ -219,6 +233,20 @@ void add_open(CLI::App& session, const std::shared_ptr<Options>& options) {
           ->capture_default_str()
           ->transform(whole(1, 16));
   command
+      ->add_option("--min-speed", wanted.min_tokens_per_second,
+                   "only miners expected to make so many tokens a second")
+      ->transform(whole(1, kFastest));
+  command
+      ->add_option("--max-first-token", wanted.max_first_token_ms,
+                   "milliseconds; only miners expected to begin by then")
+      ->transform(whole(1, kLongestDelay));
+  command->add_option("--min-reliability", wanted.min_reliability, "0 to 1; only miners that seldom failed")
+      ->transform(decimal("from 0 to 1", [](double x) { return x >= 0 && x <= 1; }));
+  command->add_option("--miner", wanted.miners, "only this one, by its node id; may be given again")
+      ->expected(1)
+      ->take_all()
+      ->check(node_id);
+  command
       ->add_option("--max-prompt-price", options->max_prompt_price,
                    "credits per million tokens; no dearer model")
       ->transform(credit_amount(0));
@@ -235,7 +263,8 @@ void add_open(CLI::App& session, const std::shared_ptr<Options>& options) {
       "  cortensor session open --budget 2 --validation full\n"
       "  cortensor session open --validation spot --probability 0.25 --label 'night run' --expires-in 86400\n"
       "  cortensor session open --validation quorum --quorum-k 2 --quorum-n 2 --max-completion-price 10\n"
-      "  cortensor session open --validation none --redundancy 2 --quantisation q8_0");
+      "  cortensor session open --validation none --redundancy 2 --quantisation q8_0\n"
+      "  cortensor session open --min-speed 20 --max-first-token 500 --min-reliability 0.9");
   run_with(command, [=]() -> Result<Exit> {
     // Passed over in silence they would be worse than refused.
     const std::string& level = options->wanted.validation;

@@ -94,6 +94,12 @@ Result<SessionRow> session_from(const Json& json) {
   row.quorum_k = field<std::uint32_t>(validation, "k");
   row.quorum_n = field<std::uint32_t>(validation, "n");
   row.redundancy = field<std::uint32_t>(json, "redundancy");
+  row.min_tokens_per_second = field<std::uint32_t>(json, "min_tokens_per_second");
+  row.max_first_token_ms = field<std::uint32_t>(json, "max_first_token_ms");
+  row.min_reliability = field<double>(json, "min_reliability");
+  if (json.contains("miners") && json["miners"].is_array())
+    for (const Json& miner : json["miners"])
+      if (miner.is_string()) row.miners.push_back(miner.get<std::string>());
   row.max_prompt_price = amount(json, "max_prompt_price_microcredits_per_million");
   row.max_completion_price = amount(json, "max_completion_price_microcredits_per_million");
   row.budget = field<std::int64_t>(json, "budget_microcredits");
@@ -225,6 +231,10 @@ Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
                {"expires_in_seconds", wanted.expires_in_seconds},
                {"label", wanted.label}};
   if (!quorum) body["redundancy"] = wanted.redundancy;
+  if (wanted.min_tokens_per_second > 0) body["min_tokens_per_second"] = wanted.min_tokens_per_second;
+  if (wanted.max_first_token_ms > 0) body["max_first_token_ms"] = wanted.max_first_token_ms;
+  if (wanted.min_reliability > 0) body["min_reliability"] = wanted.min_reliability;
+  if (!wanted.miners.empty()) body["miners"] = wanted.miners;
   if (wanted.max_prompt_price) body["max_prompt_price_microcredits_per_million"] = *wanted.max_prompt_price;
   if (wanted.max_completion_price)
     body["max_completion_price_microcredits_per_million"] = *wanted.max_completion_price;

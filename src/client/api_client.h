@@ -34,6 +34,10 @@ struct NewSession {
   std::uint32_t quorum_k = 2, quorum_n = 2;
   std::uint32_t redundancy = 1;                                        // miners per answer at other levels
   std::optional<std::int64_t> max_prompt_price, max_completion_price;  // micro-credits per million tokens
+  // Of miners: what is expected of them when they are chosen, and which ones (node ids; empty: all).
+  std::uint32_t min_tokens_per_second = 0, max_first_token_ms = 0;
+  double min_reliability = 0;
+  std::vector<std::string> miners;
   std::uint32_t expires_in_seconds = 3600;
   std::string label;
 };
@@ -42,6 +46,9 @@ struct SessionRow {
   std::string id, model, state, validation, label;
   double probability = 0;
   std::uint32_t quorum_k = 0, quorum_n = 0, redundancy = 0;
+  std::uint32_t min_tokens_per_second = 0, max_first_token_ms = 0;
+  double min_reliability = 0;
+  std::vector<std::string> miners;
   std::optional<std::int64_t> max_prompt_price, max_completion_price;  // micro-credits per million tokens
   std::int64_t budget = 0, hold = 0, reserved = 0, spent = 0, released = 0;  // micro-credits
   std::int64_t opened_at = 0, expires_at = 0;                                // Unix seconds

@@ -90,6 +90,13 @@ Status check_spec(const SessionSpec& spec, WallTime now) {
     return invalid("redundancy", "expected 1 to 16, found " + std::to_string(spec.redundancy));
   if (spec.expiry <= now) return invalid("expiry", "expected a time to come");
 
+  const ServiceLevel& service = spec.service;
+  if (service.min_tokens_per_second > kMaxPace || service.max_first_token_ms > kMaxFirstTokenMs ||
+      service.min_reliability_ppm > kMillion || service.miners.size() > kMaxNamedMiners)
+    return invalid("service level", "a limit that is out of range");
+  for (const NodeId& miner : service.miners)
+    if (auto status = check_node(miner); !status) return status;
+
   const Validation& v = spec.validation;
   const bool spot = v.level == ValidationLevel::spot, quorum = v.level == ValidationLevel::quorum;
   if (v.level > ValidationLevel::quorum) return invalid("validation", "unknown level");

@@ -10,7 +10,7 @@ namespace cortensor::ledger {
 // PRAGMA application_id of our files: "CTLG".
 inline constexpr std::int64_t kApplicationId = 0x43544c47;
 
-inline constexpr std::array<const char*, 1> kMigrations = {R"sql(
+inline constexpr std::array<const char*, 2> kMigrations = {R"sql(
 CREATE TABLE accounts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -138,6 +138,19 @@ CREATE VIEW node_rows AS
 CREATE VIEW posting_rows AS
   SELECT entry, kind, reference, book, amount, party, at, postings.id AS number
   FROM postings JOIN entries ON entries.id = entry;
+)sql",
+                                                           R"sql(
+-- What a session asks of its miners; the ids of named ones, separated by spaces.
+ALTER TABLE sessions ADD COLUMN min_tokens_per_second INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN max_first_token_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN min_reliability_ppm INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN miners TEXT NOT NULL DEFAULT '';
+DROP VIEW session_rows;
+CREATE VIEW session_rows AS
+  SELECT id, account, model, budget, max_prompt_price, max_completion_price, level, spot_ppm, quorum_k, quorum_n,
+         redundancy, expiry, label, implicit, state, coalesce(balances.amount, 0), spent, opened, ended, number,
+         min_tokens_per_second, max_first_token_ms, min_reliability_ppm, miners
+  FROM sessions LEFT JOIN balances ON book = 'hold:' || id;
 )sql"};
 
 }  // namespace cortensor::ledger

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <sstream>
 
 #include "ledger/sqlite_store.h"
 
@@ -27,6 +28,9 @@ Session session_of(const Query& row) {
   session.spent = row.credits(16);
   session.opened = row.time(17);
   if (!row.is_null(18)) session.ended = row.time(18);
+  spec.service = {row.number(20), row.number(21), row.number(22), {}};
+  std::istringstream miners(row.text(23));
+  for (std::string miner; miners >> miner;) spec.service.miners.emplace_back(miner);
   return session;
 }
 
@@ -60,13 +64,18 @@ Result<SessionId> SqliteLedger::open_session(const SessionSpec& spec, WallTime n
 
     SessionId id(token_("sess_", kIdCharacters));
     const Validation& v = spec.validation;
+    const ServiceLevel& service = spec.service;
+    std::string miners;
+    for (const NodeId& miner : service.miners) miners += (miners.empty() ? "" : " ") + miner.value;
     db_.run(
         "INSERT INTO sessions (id, account, model, budget, max_prompt_price, max_completion_price, level, "
         "spot_ppm,"
-        " quorum_k, quorum_n, redundancy, expiry, label, implicit, state, spent, opened)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
+        " quorum_k, quorum_n, redundancy, expiry, label, implicit, state, spent, opened,"
+        " min_tokens_per_second, max_first_token_ms, min_reliability_ppm, miners)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
         id, spec.account, spec.model, spec.budget, spec.max_prompt_price, spec.max_completion_price, v.level,
-        v.spot_ppm, v.quorum_k, v.quorum_n, spec.redundancy, spec.expiry, spec.label, spec.implicit, now);
+        v.spot_ppm, v.quorum_k, v.quorum_n, spec.redundancy, spec.expiry, spec.label, spec.implicit, now,
+        service.min_tokens_per_second, service.max_first_token_ms, service.min_reliability_ppm, miners);
     const Leg legs[] = {{book_of(spec.account), -spec.budget}, {book_of(id), spec.budget}};
     post(EntryKind::hold, id.value, legs, now);
     return id;

@@ -27,6 +27,8 @@ using protocol::ValidationLevel;
 inline constexpr std::size_t kMaxText = 512;          // bytes of a name, label, reference, reason or id
 inline constexpr std::size_t kMaxPayments = 256;      // of one settlement
 inline constexpr std::uint32_t kMillion = 1'000'000;  // a probability of 1, in parts per million
+inline constexpr std::uint32_t kMaxPace = 1'000'000, kMaxFirstTokenMs = 24 * 3600 * 1000;
+inline constexpr std::size_t kMaxNamedMiners = 64;
 // Of one deposit, budget or price: 10^9 credits.
 inline constexpr Credits kMaxAmount{1'000'000'000'000'000};
 // Of all money there is, 10^11 credits, so that no sum overflows.
@@ -70,6 +72,16 @@ struct Validation {
   friend bool operator==(const Validation&, const Validation&) = default;
 };
 
+// What a session asks of the miners of its answers, beside price and checks, as the router expects it of them
+// when they are chosen. Zero and empty: nothing.
+struct ServiceLevel {
+  std::uint32_t min_tokens_per_second = 0;  // of an answer, at most kMaxPace
+  std::uint32_t max_first_token_ms = 0;     // at most a day
+  std::uint32_t min_reliability_ppm = 0;    // in parts per million, at most kMillion
+  std::vector<NodeId> miners;               // no others; at most kMaxNamedMiners
+  friend bool operator==(const ServiceLevel&, const ServiceLevel&) = default;
+};
+
 struct SessionSpec {
   AccountId account;
   std::string model;
@@ -78,6 +90,7 @@ struct SessionSpec {
   std::optional<Credits> max_completion_price;
   Validation validation;
   std::uint32_t redundancy = 1;  // miners per task at the same time, 1 to 16
+  ServiceLevel service;
   WallTime expiry;
   std::string label;
   bool implicit = false;  // made by the router for a key that opened none

@@ -38,7 +38,9 @@ class Sessions(unittest.TestCase):
     def test_every_rule_of_the_api_has_an_option(self):
         id, shown, made = self.open("--model", MODEL_ID, "--quantisation", "q8_0", "--budget", "2.5", "--validation", "spot",
                                     "--probability", "0.25", "--redundancy", "3", "--max-prompt-price", "1.5",
-                                    "--max-completion-price", "2", "--expires-in", "7200", "--label", "night run ü")
+                                    "--max-completion-price", "2", "--expires-in", "7200", "--label", "night run ü",
+                                    "--min-speed", "20", "--max-first-token", "500", "--min-reliability", "0.9",
+                                    "--miner", "ab" * 32, "--miner", "cd" * 32)
         self.assertEqual(made["budget_microcredits"], 2_500_000)
         self.assertEqual(made["validation"], {"level": "spot", "probability": 0.25})
         self.assertEqual(made["redundancy"], 3)
@@ -46,7 +48,9 @@ class Sessions(unittest.TestCase):
         self.assertEqual(made["max_completion_price_microcredits_per_million"], 2_000_000)
         self.assertEqual(made["expires_at"] - made["opened_at"], 7200)
         self.assertEqual(made["label"], "night run ü")
-        for words in ("spot 0.25", "3 per answer", "1.500000 credits per million prompt", "night run ü", "2.500000 credits"):
+        self.assertEqual([made["min_tokens_per_second"], made["max_first_token_ms"], made["min_reliability"]], [20, 500, 0.9])
+        self.assertEqual(made["miners"], ["ab" * 32, "cd" * 32])
+        for words in ("20 tokens a second", "within 500 ms", "at least 0.9", "ab" * 32, "cd" * 32, "spot 0.25", "3 per answer", "1.500000 credits per million prompt", "night run ü", "2.500000 credits"):
             self.assertIn(words, shown)
         self.assertEqual(self.session("show", id), shown)
         listed = next(line for line in self.session("list").splitlines() if id in line)
@@ -262,7 +266,7 @@ class Numbers(unittest.TestCase):
             ("up",): ["--miners", "--api-port", "--node-port"],
             ("router", "--data", "d", "--model", "m"): ["--grace", "--prompt-price", "--completion-price"],
             ("session", "open"): ["--budget", "--probability", "--quorum-k", "--quorum-n", "--redundancy", "--max-prompt-price",
-                                  "--max-completion-price", "--expires-in"],
+                                  "--max-completion-price", "--expires-in", "--min-speed", "--max-first-token", "--min-reliability", "--miner"],
             ("account", "--data", "d", "create", "n"): ["--credits"],
             ("bench", "--model", "m"): ["--prompt", "--tokens", "--rounds"],
             ("perplexity", "--model", "m", "--file", "f"): ["--context", "--stride", "--windows", "--threads"],

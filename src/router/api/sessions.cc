@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/hex.h"
 #include "router/api/api.h"
 
 namespace cortensor::router {
@@ -56,6 +57,32 @@ ledger::Validation read_validation(BodyReader& body) {
   return validation;
 }
 
+// What is asked of the miners, in fields of the session itself.
+ledger::ServiceLevel read_service(BodyReader& body) {
+  ledger::ServiceLevel service;
+  const auto whole = [&](const char* name, std::int64_t most) {
+    return static_cast<std::uint32_t>(body.integer(name, 0, most).value_or(0));
+  };
+  service.min_tokens_per_second = whole("min_tokens_per_second", ledger::kMaxPace);
+  service.max_first_token_ms = whole("max_first_token_ms", ledger::kMaxFirstTokenMs);
+  const double reliability = body.number("min_reliability", 0, 1).value_or(0);
+  service.min_reliability_ppm = static_cast<std::uint32_t>(std::lround(reliability * ledger::kMillion));
+  const Json* miners = body.field("miners");
+  if (miners == nullptr) return service;
+  if (!miners->is_array() || miners->empty() || miners->size() > ledger::kMaxNamedMiners) {
+    body.refuse("miners", "expected a list of 1 to " + std::to_string(ledger::kMaxNamedMiners) + " node ids");
+    return service;
+  }
+  for (const Json& miner : *miners) {
+    if (!miner.is_string() || !bytes32_from_hex(miner.get<std::string>())) {
+      body.refuse("miners", "expected node ids of 64 hex digits, as /v1/nodes lists them");
+      return service;
+    }
+    service.miners.emplace_back(miner.get<std::string>());
+  }
+  return service;
+}
+
 }  // namespace
 
 void Api::create_session(const Caller& caller, http::Request& request, http::Responder& responder) {
@@ -75,6 +102,7 @@ void Api::create_session(const Caller& caller, http::Request& request, http::Res
   spec.max_completion_price = limit("max_completion_price_microcredits_per_million");
   spec.validation = read_validation(body);
   spec.redundancy = static_cast<std::uint32_t>(body.integer("redundancy", 1, 16).value_or(1));
+  spec.service = read_service(body);
   spec.label = body.text("label", ledger::kMaxText).value_or("");
   const auto lifetime = body.integer("expires_in_seconds", 1, core_.options().max_session_lifetime.count());
   spec.expiry = now + std::chrono::seconds(lifetime.value_or(kDefaultLifetime));
@@ -146,6 +174,8 @@ Json Api::session_json(const ledger::Session& session) {
     validation["k"] = spec.validation.quorum_k;
     validation["n"] = spec.validation.quorum_n;
   }
+  Json miners = Json::array();
+  for (const NodeId& miner : spec.service.miners) miners.push_back(miner.value);
   return {{"id", session.id.value},
           {"object", "session"},
           {"model", spec.model},
@@ -158,6 +188,10 @@ Json Api::session_json(const ledger::Session& session) {
           {"max_completion_price_microcredits_per_million", optional_json(spec.max_completion_price)},
           {"validation", validation},
           {"redundancy", spec.redundancy},
+          {"min_tokens_per_second", spec.service.min_tokens_per_second},
+          {"max_first_token_ms", spec.service.max_first_token_ms},
+          {"min_reliability", static_cast<double>(spec.service.min_reliability_ppm) / ledger::kMillion},
+          {"miners", miners},
           {"label", spec.label},
           {"implicit", spec.implicit},
           {"opened_at", time_json(session.opened)},

@@ -9,7 +9,7 @@ namespace {
 // A candidate while there may be a thousand of them.
 struct Option {
   const AttachedNode* node;
-  double first_token, last_token, reliability, cost;
+  double first_token, last_token, token, reliability, cost;
   std::size_t cached_tokens;
   bool on_probation;
 };
@@ -43,31 +43,65 @@ std::uint64_t bond(std::uint64_t prefix, const NodeId& miner) {
   return number;
 }
 
-// The reason why a miner that has the model cannot begin now; empty when it can.
-std::string_view hindrance(const AttachedNode& node, const AttachedModel& model, const Work& work) {
+// Why a miner that has the model will never do; empty when it may.
+std::string_view obstacle(const AttachedNode& node, const AttachedModel& model, const Work& work) {
   if (node.quarantined) return "quarantined";
   if (work.except != nullptr && work.except->contains(node.id)) return "has tried, or is at work on it";
+  if (!model.holds(cache_positions(work.prompt_tokens + work.answer_tokens)))
+    return "too little cache memory";
+  if (work.service != nullptr && !work.service->miners.empty() &&
+      std::find(work.service->miners.begin(), work.service->miners.end(), node.id) ==
+          work.service->miners.end())
+    return "not among the session's miners";
+  return {};
+}
+
+// Why it cannot begin now.
+std::string_view hindrance(const AttachedNode& node, const AttachedModel& model, const Work& work) {
   if (!node.free()) return "no free slot";
-  const std::size_t positions = cache_positions(work.prompt_tokens + work.answer_tokens);
-  if (!model.holds(positions)) return "too little cache memory";
-  if (!model.holds(model.kv_reserved + positions)) return "no free cache memory";
+  if (!model.holds(model.kv_reserved + cache_positions(work.prompt_tokens + work.answer_tokens)))
+    return "no free cache memory";
+  return {};
+}
+
+// Why it would not do what the session asks for.
+std::string_view shortfall(const Option& option, const Work& work) {
+  if (work.service == nullptr) return {};
+  const ledger::ServiceLevel& asked = *work.service;
+  if (option.reliability * ledger::kMillion < asked.min_reliability_ppm) return "less reliable than asked";
+  if (asked.max_first_token_ms > 0 && 1000 * option.first_token > asked.max_first_token_ms)
+    return "first token expected later than asked";
+  if (option.token * asked.min_tokens_per_second > 1) return "expected slower than asked";
   return {};
 }
 
 Option expect(const AttachedNode& node, const AttachedModel& model, const Work& work, std::size_t pages,
-              Clock::time_point now) {
+              std::size_t tokens_ahead, std::size_t answers, Clock::time_point now) {
   const MinerRecord& record = *model.record;
   // A prompt's last position is always computed.
   const std::size_t held = std::min(pages * kPagePositions, work.prompt_tokens - 1);
   const auto cached = static_cast<std::size_t>(record.kept() * static_cast<double>(held));
-  const double first = record.first_token(model.prompt_tokens_ahead + work.prompt_tokens - cached);
-  const double last = first + static_cast<double>(work.answer_tokens) * record.token(node.busy + 1);
+  const double first = record.first_token(tokens_ahead + work.prompt_tokens - cached);
+  const double token = record.token(answers + 1);
+  const double last = first + static_cast<double>(work.answer_tokens) * token;
   const double reliability = record.reliability(now);
   const double cost = (first + last) / std::max(1e-6, reliability * reliability);
-  return {&node, first, last, reliability, cost, cached, record.on_probation()};
+  return {&node, first, last, token, reliability, cost, cached, record.on_probation()};
 }
 
 }  // namespace
+
+std::size_t Allocator::able(const Work& work) const {
+  const Clock::time_point now = executor_.now();
+  return static_cast<std::size_t>(
+      std::count_if(nodes_.nodes().begin(), nodes_.nodes().end(), [&](const auto& entry) {
+        const AttachedNode& node = entry.second;
+        const AttachedModel* model = node.model(work.weights);
+        return node.role == protocol::Role::miner && model != nullptr &&
+               obstacle(node, *model, work).empty() &&
+               shortfall(expect(node, *model, work, 0, 0, 0, now), work).empty();
+      }));
+}
 
 AttachedNode* Allocator::choose(const Work& work, Decision& decision) {
   const auto held = prefixes_.held(work.prefix);
@@ -77,12 +111,17 @@ AttachedNode* Allocator::choose(const Work& work, Decision& decision) {
     if (node.role != protocol::Role::miner) continue;
     const AttachedModel* model = node.model(work.weights);
     if (model == nullptr) continue;
-    if (const auto reason = hindrance(node, *model, work); !reason.empty()) {
-      if (decision.excluded.size() < Decision::kListed) decision.excluded.push_back({node.id, reason});
-      continue;
-    }
     const auto own = held.find(link);
-    all.push_back(expect(node, *model, work, own == held.end() ? 0 : own->second, now));
+    std::string_view reason = obstacle(node, *model, work);
+    if (reason.empty()) reason = hindrance(node, *model, work);
+    if (reason.empty()) {
+      all.push_back(expect(node, *model, work, own == held.end() ? 0 : own->second,
+                           model->prompt_tokens_ahead, node.busy, now));
+      reason = shortfall(all.back(), work);
+      if (!reason.empty()) all.pop_back();
+    }
+    if (!reason.empty() && decision.excluded.size() < Decision::kListed)
+      decision.excluded.push_back({node.id, reason});
   }
   decision.able = all.size();
   if (all.empty()) return nullptr;

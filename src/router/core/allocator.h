@@ -12,6 +12,7 @@
 #include <set>
 #include <span>
 
+#include "ledger/types.h"
 #include "router/core/decision.h"
 #include "router/core/node_table.h"
 #include "router/core/prefix_index.h"
@@ -26,12 +27,16 @@ struct Work {
   std::span<const std::uint64_t> prefix = {};
   std::uint64_t draw = 0;               // decides where chance does: equal work may get another number
   const std::set<NodeId>* except = {};  // miners that failed at it, or are at work on it
+  const ledger::ServiceLevel* service = nullptr;
 };
 
 class Allocator {
  public:
   // All arguments outlive the object.
   Allocator(NodeTable& nodes, const Executor& executor) : nodes_(nodes), executor_(executor) {}
+
+  // Attached miners that could ever do it, when nothing else is to be done.
+  std::size_t able(const Work& work) const;
 
   // The miner, or nullptr when none can begin now; `decision` tells why.
   AttachedNode* choose(const Work& work, Decision& decision);

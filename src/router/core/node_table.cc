@@ -58,12 +58,11 @@ AttachedNode* NodeTable::choose_validator(const Digest& weights, const std::set<
   return best;
 }
 
-std::size_t NodeTable::count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except,
-                             std::size_t positions) const {
+std::size_t NodeTable::count(protocol::Role role, const Digest& weights,
+                             const std::set<NodeId>& except) const {
   return static_cast<std::size_t>(std::count_if(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
     const AttachedNode& node = entry.second;
-    const AttachedModel* model = node.model(weights);
-    return node.role == role && !node.quarantined && model != nullptr && model->holds(positions) &&
+    return node.role == role && !node.quarantined && node.model(weights) != nullptr &&
            !except.contains(node.id);
   }));
 }

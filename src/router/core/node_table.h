@@ -79,9 +79,8 @@ class NodeTable {
   // smaller id. nullptr when there is none.
   AttachedNode* choose_validator(const Digest& weights, const std::set<NodeId>& except);
 
-  // Attached nodes that could ever do it, free or not; miners whose cache holds so many positions.
-  std::size_t count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except = {},
-                    std::size_t positions = 0) const;
+  // Attached nodes with the model, free or not.
+  std::size_t count(protocol::Role role, const Digest& weights, const std::set<NodeId>& except = {}) const;
   // Slots that are free now among the miners of a model.
   std::size_t free_slots(const Digest& weights) const;
 

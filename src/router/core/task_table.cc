@@ -21,6 +21,16 @@ std::size_t positions_of(const GenerationRequest& request) {
   return cache_positions(request.prompt.size() + request.max_tokens);
 }
 
+Work work_of(const ledger::SessionSpec& session, const protocol::ModelManifest& model,
+             const GenerationRequest& request, std::size_t given) {
+  Work work;
+  work.weights = model.weights;
+  work.prompt_tokens = request.prompt.size() + given;
+  work.answer_tokens = request.max_tokens - given;
+  work.service = &session.service;
+  return work;
+}
+
 Error too_long() {
   return fail(ErrorKind::invalid_input,
               "prompt and answer are longer than any miner here has memory for; nothing was charged");
@@ -86,9 +96,13 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
     return fail(ErrorKind::unavailable, "model " + model.id + ": expected at least " +
                                             std::to_string(needed) + " miner(s) with it, " +
                                             std::to_string(able) + " are attached");
-  for (const GenerationRequest& request : spec.requests)
-    if (context_.nodes.count(protocol::Role::miner, model.weights, {}, positions_of(request)) == 0)
-      return too_long();
+  for (const GenerationRequest& request : spec.requests) {
+    const Work any{model.weights, request.prompt.size(), request.max_tokens};
+    if (context_.allocator.able(any) == 0) return too_long();
+    if (context_.allocator.able(work_of(rules, model, request, 0)) == 0)
+      return fail(ErrorKind::unavailable, "none of the " + std::to_string(able) +
+                                              " miner(s) attached reaches what the session asks for");
+  }
   const std::size_t room = context_.options.max_queued + context_.nodes.free_slots(model.weights);
   if (waiting_.size() + spec.requests.size() > room)
     return fail(ErrorKind::overloaded, "all miners are busy and " + std::to_string(waiting_.size()) +
@@ -156,12 +170,9 @@ AttachedNode* TaskTable::choose_miner(const Task& task, Choice& choice, std::siz
                                       Decision& decision) {
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
-  const std::vector<TokenId>& prompt = choice.request.prompt;
-  if (choice.prefix.empty()) choice.prefix = prefix_keys(cache_salt(task.spec.account, {}), prompt);
-  Work work;
-  work.weights = task.spec.model->manifest.weights;
-  work.prompt_tokens = prompt.size() + given;
-  work.answer_tokens = choice.request.max_tokens - given;
+  if (choice.prefix.empty())
+    choice.prefix = prefix_keys(cache_salt(task.spec.account, {}), choice.request.prompt);
+  Work work = work_of(task.spec.session.spec, task.spec.model->manifest, choice.request, given);
   work.prefix = choice.prefix;
   work.draw = std::hash<TaskId>{}(task.id) + 64 * choice.index + choice.started;
   work.except = &except;
@@ -188,8 +199,7 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   const std::size_t prompt = choice.request.prompt.size() + given.size();
   const std::size_t cached = decision.cached_tokens;
   const Engagement engagement =
-      context_.nodes.engage(*node, model.weights, prompt - cached, cached,
-                            choice.request.prompt.size() + choice.request.max_tokens);
+      context_.nodes.engage(*node, model.weights, prompt - cached, cached, positions_of(choice.request));
   context_.allocator.prefixes().note(node->link, choice.prefix);
   decision.attempt = assign.attempt;
   decision.choice = choice.index;
@@ -411,8 +421,9 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
   const Digest& weights = task.spec.model->manifest.weights;
-  const bool others =
-      context_.nodes.count(protocol::Role::miner, weights, except, positions_of(choice.request)) > 0;
+  Work work = work_of(task.spec.session.spec, task.spec.model->manifest, choice.request, 0);
+  work.except = &except;
+  const bool others = context_.allocator.able(work) > 0;
   const bool tired = choice.started >= context_.options.max_attempts;
   if (has_lead && (tired || !others)) choice.copies = static_cast<std::uint32_t>(choice.attempts.size());
   // Nobody attached is worth a wait, as nodes dial again; nobody but those that failed is not.

@@ -171,6 +171,11 @@ class World {
     if (pick(2)) spec.validation = {ValidationLevel::spot, static_cast<std::uint32_t>(pick(kMillion)), 0, 0};
     spec.expiry = at(now_ + pick(2000));
     spec.label = "label";
+    if (pick(2))
+      spec.service = {static_cast<std::uint32_t>(pick(100)),
+                      static_cast<std::uint32_t>(pick(1000)),
+                      static_cast<std::uint32_t>(pick(kMillion)),
+                      {NodeId(std::string(64, 'a')), NodeId(std::string(64, 'b'))}};
     spec.implicit = pick(2) == 0;
     const auto a = model_->open_session(spec, now()), b = store_->open_session(spec, now());
     expect_equal(a, b);

@@ -185,6 +185,31 @@ TEST_F(AllocatorTest, EveryExclusionHasItsReason) {
   EXPECT_EQ(decision.excluded[2].reason, "no free cache memory");
 }
 
+TEST_F(AllocatorTest, WhatTheSessionAsksForIsKeptTo) {
+  AttachedNode& fast = add_known("fast", 100);
+  add_known("slow", 20);
+  ledger::ServiceLevel service;
+  Work asked = work();
+  asked.service = &service;
+  service.miners = {NodeId("slow")};
+  EXPECT_EQ(choose(asked), "slow");
+  service = {50, 0, 0, {}};
+  EXPECT_EQ(choose(asked), "fast");
+  EXPECT_THAT(decision.excluded.at(0).reason, HasSubstr("slower than asked"));
+  nodes.engage(fast, kModel, 10, 0, 110);
+  nodes.engage(fast, kModel, 10, 0, 110);
+  EXPECT_EQ(choose(asked), "nobody");  // now; when it is idle again it will do
+  EXPECT_EQ(allocator.able(asked), 1u);
+  service = {200, 0, 0, {}};
+  EXPECT_EQ(allocator.able(asked), 0u);
+  service = {0, 50, 0, {}};
+  EXPECT_EQ(allocator.able(asked), 1u);  // 10 tokens take the slow one 50 ms, and the way there
+  service = {0, 0, 900'000, {}};
+  EXPECT_EQ(allocator.able(asked), 2u);
+  fast.models[0].record->failed(executor.now());
+  EXPECT_EQ(allocator.able(asked), 1u);
+}
+
 TEST_F(AllocatorTest, TheDecisionListsTheBestFirstAndAFew) {
   for (int i = 0; i < 100; ++i) add_known("m" + std::to_string(i), 10 + i);
   EXPECT_NE(choose(work()), "nobody");

@@ -191,6 +191,33 @@ TEST_F(ApiTest, ATaskTellsWhyItsMinerWasChosen) {
   EXPECT_EQ(get(path).status, 404);  // another account's
 }
 
+TEST_F(ApiTest, ASessionsServiceLevelIsKeptToAndShown) {
+  attach_all();
+  const auto ask = [this](const json& service) {
+    json body = {{"model", "tiny:q8_0"}, {"budget_microcredits", 10'000}};
+    body.update(service);
+    const Answer session = post("/v1/sessions", body);
+    EXPECT_EQ(session.status, 201) << session.body;
+    for (const auto& [name, value] : service.items()) EXPECT_EQ(session.body[name], value);
+    json request = chat();
+    request["session"] = session.body["id"];
+    return post("/v1/chat/completions", request);
+  };
+  // The miner says that it makes 100 tokens a second, of a prompt 1,000.
+  EXPECT_EQ(
+      ask({{"min_tokens_per_second", 100}, {"max_first_token_ms", 100}, {"min_reliability", 0.5}}).status,
+      200);
+  EXPECT_EQ(ask({{"miners", {miner_->id.value}}}).status, 200);
+  const json too_much[] = {{{"min_tokens_per_second", 999'999}},
+                           {{"max_first_token_ms", 1}},
+                           {{"miners", {std::string(64, 'a')}}}};
+  for (const json& service : too_much) {
+    const Answer refused = ask(service);
+    EXPECT_EQ(refused.status, 503) << service;
+    EXPECT_THAT(refused.body["error"]["message"].get<std::string>(), HasSubstr("session asks for"));
+  }
+}
+
 TEST_F(ApiTest, AStreamedAnswerEndsWithUsageProofAndDone) {
   attach_all();
   const Answer session = post(
@@ -377,6 +404,11 @@ TEST_F(ApiTest, SessionsAreOpenedShownAndClosed) {
   for (const char* label : {"a\nb", "\x7f", "\u0080", "\u0085", "a\u009f"})
     EXPECT_EQ(param({{"label", label}}), "label");
   EXPECT_EQ(param({{"redundancy", 17}}), "redundancy");
+  EXPECT_EQ(param({{"min_tokens_per_second", -1}}), "min_tokens_per_second");
+  EXPECT_EQ(param({{"max_first_token_ms", 1e12}}), "max_first_token_ms");
+  EXPECT_EQ(param({{"min_reliability", 1.5}}), "min_reliability");
+  EXPECT_EQ(param({{"miners", json::array()}}), "miners");
+  EXPECT_EQ(param({{"miners", {"ab"}}}), "miners");
   EXPECT_EQ(param({{"expires_in_seconds", 0}}), "expires_in_seconds");
   EXPECT_EQ(post("/v1/sessions", {{"model", "nope"}, {"budget_microcredits", 1000}}).status, 404);
   EXPECT_EQ(post("/v1/sessions", {{"model", "tiny:q8_0"},
