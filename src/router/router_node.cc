@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "arith/version.h"
@@ -19,6 +21,24 @@
 
 namespace cortensor::router {
 namespace {
+
+// Of open files and connections: what nodes, ledger and log may need.
+constexpr rlim_t kOtherFiles = 2048;
+constexpr rlim_t kMostFiles = 65536;
+
+// Clients that may be connected at a time, having asked the system for as many open files as it grants.
+std::size_t connections_granted() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return http::ServerLimits().connections;
+  const rlim_t wanted = std::min(files.rlim_max, kMostFiles);
+  if (files.rlim_cur < wanted) {
+    files.rlim_cur = wanted;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+    ::getrlimit(RLIMIT_NOFILE, &files);
+  }
+  const rlim_t granted = std::min(files.rlim_cur, kMostFiles);
+  return granted > 2 * kOtherFiles ? granted - kOtherFiles : granted / 2;
+}
 
 // The core needs the links before the node server, which needs the core, exists.
 class LateLinks final : public protocol::RouterLinks {
@@ -156,6 +176,7 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   api_options.port = options.api_port;
   api_options.certificate_chain_file = options.tls_certificate;
   api_options.private_key_file = options.tls_key;
+  api_options.limits.connections = connections_granted();
   auto server = http::Server::listen(executor, api_options,
                                      [api = &parts->api](http::Request request, http::Responder responder) {
                                        api->handle(std::move(request), std::move(responder));
