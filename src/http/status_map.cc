@@ -14,32 +14,32 @@ constexpr std::string_view kServerError = "server_error";
 HttpError http_error(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::invalid_input:
-      return {400, kInvalidRequest, {}, 0};
+      return {400, kInvalidRequest, {}};
     case ErrorKind::unsupported:
-      return {400, kInvalidRequest, "unsupported", 0};
+      return {400, kInvalidRequest, "unsupported"};
     case ErrorKind::unauthenticated:
-      return {401, "authentication_error", "invalid_api_key", 0};
+      return {401, "authentication_error", "invalid_api_key"};
     case ErrorKind::payment_required:
-      return {402, "insufficient_quota", "insufficient_quota", 0};
+      return {402, "insufficient_quota", "insufficient_quota"};
     case ErrorKind::forbidden:
-      return {403, "permission_error", "forbidden", 0};
+      return {403, "permission_error", "forbidden"};
     case ErrorKind::not_found:
-      return {404, kInvalidRequest, "not_found", 0};
+      return {404, kInvalidRequest, "not_found"};
     case ErrorKind::conflict:
-      return {409, kInvalidRequest, "conflict", 0};
+      return {409, kInvalidRequest, "conflict"};
     case ErrorKind::overloaded:
-      return {429, "rate_limit_error", "overloaded", 1};
+      return {429, "rate_limit_error", "overloaded"};
     case ErrorKind::cancelled:
-      return {499, kServerError, "cancelled", 0};
+      return {499, kServerError, "cancelled"};
     case ErrorKind::unavailable:
-      return {503, kServerError, "unavailable", 2};
+      return {503, kServerError, "unavailable"};
     case ErrorKind::timed_out:
-      return {504, kServerError, "timed_out", 0};
+      return {504, kServerError, "timed_out"};
     case ErrorKind::corrupt:
     case ErrorKind::internal:
       break;
   }
-  return {500, kServerError, "internal_error", 0};
+  return {500, kServerError, "internal_error"};
 }
 
 std::string error_body(std::string_view message, std::string_view type, std::string_view code,
@@ -56,10 +56,7 @@ Response error_response(const Error& error, std::string_view param) {
   const HttpError http = http_error(error.kind);
   const std::string_view message = http.status == 500 ? std::string_view("the server had an internal error")
                                                       : std::string_view(error.message);
-  Response response = json_response(http.status, error_body(message, http.type, http.code, param));
-  if (http.retry_after_seconds > 0)
-    response.headers.emplace_back("Retry-After", std::to_string(http.retry_after_seconds));
-  return response;
+  return json_response(http.status, error_body(message, http.type, http.code, param));
 }
 
 Response status_response(int status, std::string_view message) {

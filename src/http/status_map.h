@@ -11,9 +11,8 @@ namespace cortensor::http {
 
 struct HttpError {
   int status = 500;
-  std::string_view type;        // "invalid_request_error", …
-  std::string_view code;        // empty: null
-  int retry_after_seconds = 0;  // 0: no Retry-After header
+  std::string_view type;  // "invalid_request_error", …
+  std::string_view code;  // empty: null
 };
 
 HttpError http_error(ErrorKind kind);

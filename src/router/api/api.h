@@ -52,9 +52,13 @@ class Api {
   template <typename Call>
   Parsed<TaskSpec> task_of(Parsed<Call>& call, const http::Request& request,
                            Clock::time_point received) const;
+  struct Started {
+    TaskId task;
+    Standing standing;
+  };
   // Starts a task in the session named, or in the key's own. None: it has answered with the error.
-  std::optional<TaskId> start(const Caller& caller, const std::string& session, TaskSpec spec,
-                              std::shared_ptr<TaskListener> reply, const http::Responder& responder);
+  std::optional<Started> start(const Caller& caller, const std::string& session, TaskSpec spec,
+                               std::shared_ptr<TaskListener> reply, const http::Responder& responder);
 
   // sessions.cc
   void create_session(const Caller& caller, http::Request& request, http::Responder& responder);

@@ -5,7 +5,6 @@
 
 #include "base/hex.h"
 #include "http/sse.h"
-#include "http/status_map.h"
 #include "router/api/body_reader.h"
 #include "router/api/proof.h"
 
@@ -65,10 +64,12 @@ CompletionReply::CompletionReply(const CompletionCall& call, const ServedModel& 
       created_(created),
       fingerprint_(fingerprint_of(model, arithmetic_version)),
       responder_(std::move(responder)),
+      tier_(call.urgency.tier),
       parts_(choices) {}
 
-void CompletionReply::begin(const TaskId& task) {
+void CompletionReply::begin(const TaskId& task, const Standing& standing) {
   task_ = task;
+  admitted_ = latest_ = standing;
   Json head = {{"id", (chat_ ? "chatcmpl-" : "cmpl-") + task.value},
                {"object", !chat_    ? "text_completion"
                           : stream_ ? "chat.completion.chunk"
@@ -76,18 +77,30 @@ void CompletionReply::begin(const TaskId& task) {
                {"created", created_},
                {"model", model_.manifest.id},
                {"system_fingerprint", fingerprint_}};
+  if (!tier_.empty()) head["service_tier"] = tier_;
   head_ = head.dump();
   head_.back() = ',';  // more members follow
 }
 
 http::Headers CompletionReply::task_headers() const {
-  return {{"X-Request-Id", task_.value}};
+  http::Headers headers = queue_headers(admitted_);
+  headers.emplace_back("X-Request-Id", task_.value);
+  return headers;
 }
 
 void CompletionReply::open_stream() {
   http::Headers headers = http::sse_headers();
   for (auto& header : task_headers()) headers.push_back(std::move(header));
   events_ = responder_.start_stream(200, std::move(headers));
+}
+
+// The first time, the status is given away for the comments: what comes later is told in events.
+void CompletionReply::on_waiting(const Standing& standing) {
+  const bool moved = standing.place != latest_.place;
+  latest_ = standing;
+  if (!stream_ || (events_ && !moved)) return;
+  if (!events_) open_stream();
+  events_->write(queue_comment(standing));
 }
 
 void CompletionReply::begin_chunk(std::uint32_t choice) {
@@ -226,7 +239,7 @@ void CompletionReply::on_done(const TaskResult& result) {
 }
 
 void CompletionReply::on_failed(const Error& error) {
-  http::Response response = http::error_response(error);
+  http::Response response = refusal(error, latest_.eta);
   if (!events_) return responder_.respond(std::move(response));
   events_->write(http::sse_data(response.body));
   events_->finish();

@@ -20,8 +20,9 @@ class CompletionReply final : public TaskListener {
                   std::size_t choices, std::int64_t created, http::Responder responder);
 
   // Before anything is told.
-  void begin(const TaskId& task);
+  void begin(const TaskId& task, const Standing& standing);
 
+  void on_waiting(const Standing& standing) override;
   void on_delta(const Delta& delta) override;
   std::size_t on_retract(std::uint32_t choice) override;
   void on_finish(std::uint32_t choice, FinishReason reason) override;
@@ -56,6 +57,8 @@ class CompletionReply final : public TaskListener {
   http::Responder responder_;
   std::optional<http::Stream> events_;
   TaskId task_;
+  const std::string tier_;
+  Standing admitted_, latest_;
   std::string head_;   // of every event, up to its choices
   std::string event_;  // in the making; kept for its memory
   std::vector<Part> parts_;

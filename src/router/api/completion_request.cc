@@ -159,6 +159,7 @@ void read_common(BodyReader& body, CompletionCall& call) {
     if (inner.problem()) body.refuse("stream_options", "expected an object with include_usage");
     if (!call.stream) body.refuse("stream_options", "is for stream: true only");
   }
+  call.urgency = read_urgency(body);
   read_sampling(body, call.sampling);
   read_stop(body, call.stop);
   read_max_tokens(body, call);

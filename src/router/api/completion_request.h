@@ -12,6 +12,7 @@
 #include "engine/chat_template.h"
 #include "router/api/body_reader.h"
 #include "router/api/prompts.h"
+#include "router/api/queueing.h"
 #include "router/core/catalogue.h"
 
 namespace cortensor::router {
@@ -37,6 +38,7 @@ struct CompletionCall {
   std::string grammar_param;  // the field that asked for it
   bool stream = false;
   bool include_usage = false;
+  Urgency urgency;
 };
 
 // Checks types and ranges; what we do not do is refused by name, what nobody knows is ignored.

@@ -31,7 +31,8 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
   auto reply = std::make_shared<CompletionReply>(
       *call, *spec->model, core_.options().arithmetic_version, spec->requests.size(),
       std::chrono::duration_cast<std::chrono::seconds>(now).count(), responder);
-  if (const auto task = start(caller, call->session, std::move(*spec), reply, responder)) reply->begin(*task);
+  if (const auto started = start(caller, call->session, std::move(*spec), reply, responder))
+    reply->begin(started->task, started->standing);
 }
 
 void Api::embed(const Caller& caller, http::Request& request, http::Responder& responder) {
@@ -41,7 +42,8 @@ void Api::embed(const Caller& caller, http::Request& request, http::Responder& r
   if (!spec) return respond_error(responder, spec.error());
 
   auto reply = std::make_shared<EmbeddingReply>(*call, spec->requests.size(), responder);
-  start(caller, call->session, std::move(*spec), std::move(reply), responder);
+  if (const auto started = start(caller, call->session, std::move(*spec), reply, responder))
+    reply->begin(started->standing);
 }
 
 template <typename Call>
@@ -50,9 +52,13 @@ Parsed<TaskSpec> Api::task_of(Parsed<Call>& call, const http::Request& request,
   if (!call) return tl::unexpected(call.error());
   const auto model = model_of(call->model, request, call->session);
   if (!model) return tl::unexpected(model.error());
+  const auto urgency = with_header(call->urgency, request);
+  if (!urgency) return tl::unexpected(urgency.error());
   auto requests = make_requests(*call, **model);
   if (!requests) return tl::unexpected(requests.error());
   TaskSpec spec;
+  spec.queue_class = urgency->queue_class();
+  spec.deadline = urgency->deadline;
   spec.received = received;
   spec.model = *model;
   spec.requests = std::move(*requests);
@@ -74,8 +80,9 @@ Parsed<const ServedModel*> Api::model_of(const std::string& name, const http::Re
   return model;
 }
 
-std::optional<TaskId> Api::start(const Caller& caller, const std::string& named, TaskSpec spec,
-                                 std::shared_ptr<TaskListener> reply, const http::Responder& responder) {
+std::optional<Api::Started> Api::start(const Caller& caller, const std::string& named, TaskSpec spec,
+                                       std::shared_ptr<TaskListener> reply,
+                                       const http::Responder& responder) {
   const auto refuse = [&](const Error& error, std::string_view param = {}) {
     respond_error(responder, error, param);
     return std::nullopt;
@@ -96,12 +103,16 @@ std::optional<TaskId> Api::start(const Caller& caller, const std::string& named,
 
   spec.account = caller.account;
   spec.session = std::move(*session);
+  const TaskTable::Demand demand = core_.task_table().demand_of(spec);
   const auto task = core_.submit(std::move(spec), std::move(reply));
-  if (!task) return refuse(task.error());
+  if (!task) {
+    responder.respond(refusal(task.error(), core_.task_table().time_to_room(demand)));
+    return std::nullopt;
+  }
   responder.on_close([&core = core_, alive = alive_, id = *task] {
     if (*alive) core.cancel(id);
   });
-  return *task;
+  return Started{*task, core_.task_table().standing(*task).value_or(Standing{})};
 }
 
 }  // namespace cortensor::router

@@ -57,12 +57,13 @@ void EmbeddingReply::on_done(const TaskResult& result) {
   http::Response response = http::json_response(200, R"({"object":"list","data":[)" + data + R"(],"model":)" +
                                                          Json(model_).dump() + R"(,"usage":)" + usage.dump() +
                                                          R"(,"cortensor":)" + proof_of(result).dump() + "}");
+  for (auto& header : queue_headers(admitted_)) response.headers.push_back(std::move(header));
   response.headers.emplace_back("X-Request-Id", result.task.value);
   responder_.respond(std::move(response));
 }
 
 void EmbeddingReply::on_failed(const Error& error) {
-  responder_.respond(http::error_response(error));
+  responder_.respond(refusal(error, latest_.eta));
 }
 
 }  // namespace cortensor::router

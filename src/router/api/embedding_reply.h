@@ -14,6 +14,10 @@ class EmbeddingReply final : public TaskListener {
  public:
   EmbeddingReply(const EmbeddingCall& call, std::size_t inputs, http::Responder responder);
 
+  // Before anything is told.
+  void begin(const Standing& standing) { admitted_ = latest_ = standing; }
+
+  void on_waiting(const Standing& standing) override { latest_ = standing; }
   void on_embedding(std::uint32_t choice, std::span<const float> elements) override;
   void on_done(const TaskResult& result) override;
   void on_failed(const Error& error) override;
@@ -28,6 +32,7 @@ class EmbeddingReply final : public TaskListener {
   const bool base64_;
   http::Responder responder_;
   std::vector<std::string> embeddings_;  // as JSON
+  Standing admitted_, latest_;
 };
 
 }  // namespace cortensor::router

@@ -21,6 +21,7 @@ Parsed<EmbeddingCall> parse_embedding(std::string_view text) {
   const std::string format = body.text("encoding_format", kMaxNameBytes).value_or("float");
   call.base64 = format == "base64";
   if (!call.base64 && format != "float") body.refuse("encoding_format", "expected float or base64");
+  call.urgency = read_urgency(body);
   if (body.problem()) return tl::unexpected<ApiError>(*body.problem());
   return call;
 }

@@ -11,6 +11,7 @@
 #include "base/generation.h"
 #include "router/api/body_reader.h"
 #include "router/api/prompts.h"
+#include "router/api/queueing.h"
 #include "router/core/catalogue.h"
 
 namespace cortensor::router {
@@ -23,6 +24,7 @@ struct EmbeddingCall {
   std::vector<Prompt> input;  // at least one
   std::optional<std::uint32_t> dimensions;
   bool base64 = false;  // the elements' bytes instead of numbers
+  Urgency urgency;
 };
 
 Parsed<EmbeddingCall> parse_embedding(std::string_view body);

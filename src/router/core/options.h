@@ -15,9 +15,12 @@ namespace cortensor::router {
 struct CoreOptions {
   std::uint32_t arithmetic_version = 0;
 
-  // Choices that wait for a free miner; one more is refused as overloaded.
+  // Choices that wait for a free miner of one model, by class; one more is refused as overloaded.
   std::size_t max_queued = 256;
-  std::chrono::milliseconds queue_timeout{60'000};  // waiting for a free miner
+  std::size_t max_queued_batch = 1024;
+  // How long they wait, unless their request has a deadline of its own.
+  std::chrono::milliseconds queue_timeout{60'000};
+  std::chrono::milliseconds batch_queue_timeout{900'000};
   // The least that a prompt's prefill may take, and a validator's replay; long ones get more (patience.h).
   std::chrono::milliseconds first_step_timeout{60'000};
   std::chrono::milliseconds stall_timeout{15'000};  // between two steps, and from the last one to the end

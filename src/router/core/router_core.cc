@@ -60,8 +60,10 @@ void RouterCore::tick() {
       links_.close(link, fail(ErrorKind::timed_out, "no heartbeat"));
   tasks_.tick();
   metrics::gauge("cortensor_router_tasks", "Tasks in flight").set(static_cast<std::int64_t>(tasks_.tasks()));
-  metrics::gauge("cortensor_router_waiting", "Answers that wait for a miner")
-      .set(static_cast<std::int64_t>(tasks_.waiting()));
+  for (const QueueClass queue_class : kQueueClasses)
+    metrics::gauge("cortensor_router_waiting", "Answers that wait for a miner",
+                   "class=\"" + std::string(to_string(queue_class)) + "\"")
+        .set(static_cast<std::int64_t>(tasks_.waiting().size(queue_class)));
   metrics::gauge("cortensor_router_nodes", "Nodes attached")
       .set(static_cast<std::int64_t>(nodes_.nodes().size()));
   schedule_tick();

@@ -22,6 +22,7 @@
 #include "router/core/catalogue.h"
 #include "router/core/prefix_index.h"
 #include "router/core/settlement.h"
+#include "router/core/waiting_line.h"
 
 namespace cortensor::router {
 
@@ -35,6 +36,8 @@ struct TaskSpec {
   bool want_logprobs = false;
   std::uint32_t top_logprobs = 0;
   Clock::time_point received;  // when the request was parsed: the router's own time counts from there
+  QueueClass queue_class = QueueClass::interactive;
+  std::optional<std::chrono::milliseconds> deadline;  // by when, after `received`, each choice has a miner
 };
 
 // More of a choice's answer. The spans are borrowed for the call.
@@ -68,6 +71,8 @@ struct TaskResult {
 class TaskListener {
  public:
   virtual ~TaskListener() = default;
+  // Once a second, as long as nothing of the task has been given to a miner.
+  virtual void on_waiting(const Standing& /*standing*/) {}
   virtual void on_delta(const Delta& delta) = 0;
   // The whole embedding, where one was asked for; then on_finish. Empty: the miner signed that there is none.
   virtual void on_embedding(std::uint32_t /*choice*/, std::span<const float> /*elements*/) {}

@@ -101,7 +101,7 @@ void TaskTable::begin_check(Task& task, Choice& choice) {
   const Digest& weights = task.spec.model->manifest.weights;
   if (!asked_for && context_.nodes.count(protocol::Role::validator, weights) == 0)
     return give_up_check(task, choice, "no validator is attached");
-  unchecked_.push_back({task.id, choice.index});
+  wait_for_validator(task, choice, false);
   pump();
 }
 
@@ -147,12 +147,12 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
   if (!genuine || absurd) {
     context_.conduct.strike(validator,
                             genuine ? "a false end was found valid" : "a verdict that is not its own");
-    unchecked_.push_front({task.id, choice.index});
+    wait_for_validator(task, choice, true);
     return pump();
   }
   if (verdict.outcome == protocol::Outcome::inconclusive) {
     if (!another_validator(task, choice)) return give_up_check(task, choice, verdict.reason);
-    unchecked_.push_front({task.id, choice.index});
+    wait_for_validator(task, choice, true);
     return pump();
   }
   choice.finding.verdicts.push_back(verdict);

@@ -103,10 +103,7 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
       return fail(ErrorKind::unavailable, "none of the " + std::to_string(able) +
                                               " miner(s) attached reaches what the session asks for");
   }
-  const std::size_t room = context_.options.max_queued + context_.nodes.free_slots(model.weights);
-  if (waiting_.size() + spec.requests.size() > room)
-    return fail(ErrorKind::overloaded, "all miners are busy and " + std::to_string(waiting_.size()) +
-                                           " answers wait already; try again later");
+  if (auto status = room_for(demand_of(spec)); !status) return status.error();
   if (auto status = context_.sessions.reserve(spec.session.id, *worst, context_.executor.wall_now()); !status)
     return status.error();
 
@@ -128,7 +125,7 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
   task->spec = std::move(spec);
   Task& placed = *tasks_.emplace(task->id, std::move(task)).first->second;
   for (const auto& choice : placed.choices) wait_for_miner(placed, *choice, false);
-  pump();
+  serve_waiting();
   placed.router_time += context_.executor.now() - received;
   return placed.id;
 }
@@ -144,6 +141,7 @@ void TaskTable::cancel(const TaskId& id) {
     return pump();
   }
   bool any = false;
+  waiting_.remove(id, context_.executor.now());
   for (const auto& choice : task->choices) {
     if (!unanswered(choice)) continue;
     any = true;
@@ -492,7 +490,7 @@ void TaskTable::on_node_gone(protocol::LinkId link) {
         if (attempt->link() == link && !attempt->commitment()) lost.push_back(attempt->id());
       if (choice->checker == link) {
         choice->checker.reset();
-        unchecked_.push_front({id, choice->index});
+        wait_for_validator(*task, *choice, true);
       }
     }
   for (const AttemptId& id : lost)
@@ -507,6 +505,7 @@ void TaskTable::tick() {
     for (const auto& choice : task->choices) places.push_back({id, choice->index});
   for (const Place& place : places) check_times(place);
   pump();
+  tell_waiting();
 }
 
 void TaskTable::check_times(const Place& place) {
@@ -534,16 +533,11 @@ void TaskTable::check_times(const Place& place) {
   }
 
   if (choice.attempts.size() >= choice.copies) return;
-  const bool attached = context_.nodes.count(protocol::Role::miner, task.spec.model->manifest.weights) > 0;
-  if (now - choice.waiting_since < (attached ? options.queue_timeout : options.stall_timeout)) return;
-  if (choice.lead() != nullptr) {
-    choice.copies = static_cast<std::uint32_t>(choice.attempts.size());
-    if (choice.all_finished()) conclude(task, choice);
-  } else {
-    fail_task(task.id, attached
-                           ? fail(ErrorKind::overloaded, "no miner became free in time; nothing was charged")
-                           : fail(ErrorKind::unavailable, "all miners have left; nothing was charged"));
-  }
+  const auto given_up = waited_in_vain(task, choice);
+  if (!given_up) return;
+  if (choice.lead() == nullptr) return fail_task(task.id, *given_up);
+  choice.copies = static_cast<std::uint32_t>(choice.attempts.size());
+  if (choice.all_finished()) conclude(task, choice);
 }
 
 void TaskTable::abandon_all(const Error& why) {
@@ -574,8 +568,8 @@ std::unique_ptr<Task> TaskTable::remove(const TaskId& id) {
     }
     drop_all(*choice);
   }
-  std::erase_if(waiting_, [&](const Place& place) { return place.task == task->id; });
-  std::erase_if(unchecked_, [&](const Place& place) { return place.task == task->id; });
+  waiting_.remove(id, context_.executor.now());
+  unchecked_.remove(id, context_.executor.now());
   context_.sessions.release(task->spec.session.id, task->reserved, context_.executor.wall_now());
   return task;
 }

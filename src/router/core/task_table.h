@@ -12,7 +12,6 @@
 // answered, the task fails as a whole and costs nothing. Spec: docs/spec/http-api.md, 5.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -36,6 +35,7 @@
 #include "router/core/receipt_store.h"
 #include "router/core/session_book.h"
 #include "router/core/task.h"
+#include "router/core/waiting_line.h"
 
 namespace cortensor::router {
 
@@ -67,7 +67,7 @@ class TaskTable {
   ~TaskTable() { *alive_ = false; }
 
   // Reserves the worst case and starts. unavailable: no miner (or too few) could do it; overloaded: the queue
-  // is full; the errors of SessionBook::reserve.
+  // is full, or too long for the deadline; the errors of SessionBook::reserve.
   Result<TaskId> submit(TaskSpec spec, std::shared_ptr<TaskListener> listener);
   // The client has gone. Answers that are incomplete are stopped, unpaid, and no longer reserved for; those
   // that are complete are checked and settled.
@@ -79,7 +79,7 @@ class TaskTable {
   void on_check_result(protocol::LinkId link, const protocol::CheckResult& message);
   void on_node_gone(protocol::LinkId link);
 
-  // Gives waiting work to free nodes.
+  // Gives waiting work to nodes, after something may have become free.
   void pump();
   // Finds what took too long.
   void tick();
@@ -87,14 +87,22 @@ class TaskTable {
   void abandon_all(const Error& why);
 
   std::size_t tasks() const { return tasks_.size(); }
-  std::size_t waiting() const { return waiting_.size(); }
+  const WaitingLine& waiting() const { return waiting_; }  // for a miner
+
+  // Where a task stands that nothing has been done for yet; none: it has begun.
+  std::optional<Standing> standing(const TaskId& task) const;
+  // What a request asks of the queue.
+  struct Demand {
+    Digest model{};
+    QueueClass queue_class = QueueClass::interactive;
+    std::size_t choices = 0;
+    Clock::duration patience{};
+  };
+  Demand demand_of(const TaskSpec& spec) const;
+  // When the queue is expected to have room for it, and it a hope to be served in time.
+  Clock::duration time_to_room(const Demand& demand) const;
 
  private:
-  struct Place {
-    TaskId task;
-    std::uint32_t choice = 0;
-    friend bool operator==(const Place&, const Place&) = default;
-  };
   // What a task becomes once the ledger has paid it.
   struct Settled {
     TaskResult result;
@@ -123,12 +131,20 @@ class TaskTable {
   // The attempt, when it runs on this link; a message of a stranger, or after the submission, is a strike.
   std::optional<Found> find(protocol::LinkId link, const AttemptId& attempt);
 
+  // Waiting (task_queue.cc).
+  Status room_for(const Demand& demand) const;
+  std::size_t excess(const Demand& demand) const;
+  void wait_for_miner(const Task& task, Choice& choice, bool first);
+  void wait_for_validator(const Task& task, const Choice& choice, bool first);
+  void serve_waiting();
+  std::optional<Error> waited_in_vain(const Task& task, const Choice& choice) const;
+  bool anybody_free(protocol::Role role, const Digest& model) const;
+  void tell_waiting();
+
   // Answering (task_table.cc).
   Bytes32 cache_salt(const AccountId& account, const NodeId& miner) const;
   AttachedNode* choose_miner(const Task& task, Choice& choice, std::size_t given, Decision& decision);
   bool start_attempt(Task& task, Choice& choice);
-  void wait_for_miner(const Task& task, Choice& choice, bool first);
-  std::deque<Place>::const_iterator turn_of(const TaskId& task) const;
   void deliver(Task& task, Choice& choice);
   void drop_attempt(Choice& choice, Attempt& attempt, bool tell);
   void lose_attempt(const Found& at, const Error& why, bool tell);
@@ -173,8 +189,9 @@ class TaskTable {
   std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
   std::unordered_map<AttemptId, Found> attempts_;
   std::unordered_map<AttemptId, Engagement> cancelled_;  // attempts whose miner has yet to let go
-  std::deque<Place> waiting_;                            // choices that want a miner
-  std::deque<Place> unchecked_;                          // choices that want a validator
+  WaitingLine waiting_;                                  // choices that want a miner
+  WaitingLine unchecked_;                                // choices that want a validator
+  Clock::time_point next_told_;                          // when those who wait hear where they stand
   Bytes32 salt_key_{};                                   // new at every start: a cache is not worth a file
   std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first
 };

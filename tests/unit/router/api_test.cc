@@ -525,6 +525,165 @@ TEST_F(ApiTest, AClientThatHangsUpStopsItsMiner) {
   cancelled.get_future().wait();
 }
 
+// The miner holds its only slot until the test lets it go.
+class BusyApiTest : public ApiTest {
+ protected:
+  BusyApiTest() {
+    react([this](protocol::LinkId, const protocol::RouterMessage& message) {
+      if (const auto* assign = std::get_if<protocol::Assign>(&message)) {
+        assigned_.push_back(*assign);
+      }
+      if (const auto* cancel = std::get_if<protocol::Cancel>(&message)) {
+        miner_->say(protocol::AttemptFailed{cancel->attempt, ErrorKind::cancelled, "cancelled"});
+        ++cancelled_;
+      }
+    });
+    there([this] {
+      const WallTime now = executor_.wall_now();
+      miner_->attach(*ledger_->create_join_token(miner_->role, now + std::chrono::hours(1), 1, now), 1);
+    });
+  }
+  // Asks on the executor's thread until it is so.
+  void wait_until(std::function<bool()> so) {
+    bool yes = false;
+    while (!yes) there([&] { yes = so(); });
+  }
+  void answer(std::size_t index) {
+    wait_until([&] { return assigned_.size() > index; });
+    there([&] { miner_->run(assigned_[index]); });
+  }
+  std::size_t waiting() { return core_->task_table().waiting().size(); }
+  std::future<Answer> later(json body, http::Headers more = {}) {
+    http::ClientRequest wanted = request("POST", "/v1/chat/completions", body.dump());
+    wanted.headers.insert(wanted.headers.end(), more.begin(), more.end());
+    return std::async(std::launch::async, [this, wanted] { return call(wanted); });
+  }
+
+  static int retry_after(const Answer& answer) {
+    return std::stoi(std::string(http::find_header(answer.headers, "Retry-After").value_or("0")));
+  }
+
+  std::vector<protocol::Assign> assigned_;
+  int cancelled_ = 0;
+};
+
+TEST_F(BusyApiTest, HeadersTellWhereARequestStood) {
+  auto first = later(chat());
+  wait_until([&] { return assigned_.size() == 1; });
+  auto second = later(chat());
+  wait_until([&] { return waiting() == 1; });
+  json flex = chat();
+  flex["service_tier"] = "flex";
+  auto third = later(flex);
+  wait_until([&] { return waiting() == 2; });
+  there([&] { EXPECT_EQ(core_->task_table().waiting().size(QueueClass::batch), 1u); });
+  for (std::size_t i = 0; i < 3; ++i) answer(i);
+  std::vector<std::string> places;
+  for (auto* one : {&first, &second, &third}) {
+    const Answer got = one->get();
+    EXPECT_EQ(got.status, 200);
+    places.emplace_back(http::find_header(got.headers, "Cortensor-Queue-Place").value_or("none"));
+    // Nobody had been served yet who had to wait.
+    const bool known = http::find_header(got.headers, "Cortensor-Queue-Eta-Ms").has_value();
+    EXPECT_EQ(known, one == &first);
+    EXPECT_EQ(got.body.value("service_tier", ""), one == &third ? "flex" : "");
+  }
+  EXPECT_EQ(places, (std::vector<std::string>{"0", "1", "2"}));
+  auto fourth = later(chat());
+  answer(3);
+  EXPECT_EQ(http::find_header(fourth.get().headers, "Cortensor-Queue-Eta-Ms"), "0");
+}
+
+TEST_F(BusyApiTest, AStreamThatWaitsIsToldItsPlaceInComments) {
+  auto first = later(chat());
+  wait_until([&] { return assigned_.size() == 1; });
+  auto second = later(chat());
+  wait_until([&] { return waiting() == 1; });
+  json body = chat();
+  body["stream"] = true;
+  std::string streamed;
+  http::Client client;
+  std::size_t comments = 0;
+  const auto response = client.request_stream(request("POST", "/v1/chat/completions", body.dump()),
+                                              [&](std::string_view bytes) {
+                                                streamed += bytes;
+                                                if (bytes.find(": queue") == bytes.npos) return true;
+                                                answer(comments++);  // of whoever is before it
+                                                if (comments == 2) answer(2);
+                                                return true;
+                                              });
+  ASSERT_TRUE(response);
+  EXPECT_EQ(http::find_header(response->headers, "Cortensor-Queue-Place"), "2");
+  EXPECT_TRUE(streamed.starts_with(": queue place=2\n\n: queue place=1 eta_ms=")) << streamed;
+  EXPECT_TRUE(streamed.ends_with("data: [DONE]\n\n"));
+  std::size_t events = 0;
+  http::SseParser parser;
+  EXPECT_TRUE(parser.feed(streamed, [&](const http::SseEvent&) { ++events; }));
+  EXPECT_GE(events, 3u);
+}
+
+TEST_F(BusyApiTest, ARefusalSaysWhenToComeAgain) {
+  auto first = later(chat());
+  wait_until([&] { return assigned_.size() == 1; });
+  auto waits = later(chat(), {{"Cortensor-Deadline-Ms", "300"}});
+  const Answer late = waits.get();  // before anything is known
+  EXPECT_EQ(late.status, 429);
+  EXPECT_EQ(late.body["error"]["code"], "overloaded");
+  EXPECT_GE(retry_after(late), 1);
+
+  auto second = later(chat());
+  wait_until([&] { return waiting() == 1; });
+  executor_.at(executor_.now() + std::chrono::milliseconds(1100), [&] { miner_->run(assigned_.at(0)); });
+  wait_until([&] { return assigned_.size() == 2; });  // it took more than a second
+  json body = chat();
+  body["deadline_ms"] = 10;
+  const Answer hopeless = post("/v1/chat/completions", body);
+  EXPECT_EQ(hopeless.status, 429);
+  EXPECT_THAT(hopeless.body["error"]["message"], HasSubstr("no miner is expected to be free in"));
+  EXPECT_GE(retry_after(hopeless), 2);
+  answer(1);
+}
+
+TEST_F(BusyApiTest, WhatIsSaidOfUrgencyIsChecked) {
+  const auto param = [&](const json& more, http::Headers headers = {}) {
+    json body = chat();
+    body.update(more);
+    const Answer got = later(body, std::move(headers)).get();
+    EXPECT_EQ(got.status, 400);
+    return got.body["error"].value("param", "");
+  };
+  EXPECT_EQ(param({{"service_tier", "priority"}}), "service_tier");
+  EXPECT_EQ(param({{"deadline_ms", 0}}), "deadline_ms");
+  EXPECT_EQ(param(json::object(), {{"Cortensor-Deadline-Ms", "1s"}}), "deadline_ms");
+  EXPECT_EQ(param({{"deadline_ms", 5}}, {{"Cortensor-Deadline-Ms", "6"}}), "deadline_ms");
+}
+
+TEST_F(BusyApiTest, AClientThatHangsUpLeavesTheQueueAndStopsItsPrefill) {
+  std::vector<std::unique_ptr<http::Client>> clients;
+  std::vector<std::future<Result<http::ClientResponse>>> calls;
+  const auto ask = [&](bool stream) {
+    json body = chat();
+    body["stream"] = stream;
+    clients.push_back(std::make_unique<http::Client>());
+    calls.push_back(std::async(std::launch::async, [&, client = clients.back().get(), body] {
+      return client->request(request("POST", "/v1/chat/completions", body.dump()));
+    }));
+  };
+  ask(true);
+  wait_until([&] { return assigned_.size() == 1; });
+  ask(true), ask(false), ask(true);
+  wait_until([&] { return waiting() == 3; });
+  clients[1]->cancel(), clients[2]->cancel();  // those that wait
+  wait_until([&] { return waiting() == 1; });
+  there([&] { EXPECT_EQ(cancelled_, 0); });
+  clients[0]->cancel();  // before its first token: whoever waits gets its slot
+  wait_until([&] { return assigned_.size() == 2; });
+  there([&] { EXPECT_EQ(cancelled_, 1); });
+  clients[3]->cancel();
+  wait_until([&] { return core_->tasks() == 0 && cancelled_ == 2; });
+  for (auto& call : calls) EXPECT_FALSE(call.get());
+}
+
 TEST_F(ApiTest, AFailureInTheMiddleOfAStreamIsAnErrorEvent) {
   attach_all();
   react([&](protocol::LinkId, const protocol::RouterMessage& message) {

@@ -512,12 +512,101 @@ TEST_F(TaskTest, ATaskOfManyChoicesMayTakeItsTime) {
   EXPECT_FALSE(many.heard->error);
 }
 
+TEST_F(TaskTest, TheEarliestDeadlineIsFirstAndBatchWorkLast) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  const auto submit_as = [&](std::uint64_t seed, QueueClass queue_class,
+                             std::optional<int> deadline_seconds) {
+    TaskSpec spec = spec_of(session, {request(seed)});
+    spec.queue_class = queue_class;
+    if (deadline_seconds) spec.deadline = std::chrono::seconds(*deadline_seconds);
+    return submit(std::move(spec));
+  };
+  const Run running = submit_as(0, QueueClass::batch, {});
+  const Run batch = submit_as(1, QueueClass::batch, 1);
+  const Run patient = submit_as(2, QueueClass::interactive, {});
+  const Run urgent = submit_as(3, QueueClass::interactive, 30);
+  EXPECT_FALSE(core->task_table().standing(*running.task));
+  EXPECT_EQ(core->task_table().standing(*urgent.task)->place, 1u);
+  EXPECT_EQ(core->task_table().standing(*patient.task)->place, 2u);
+  EXPECT_EQ(core->task_table().standing(*batch.task)->place, 3u);
+  std::vector<std::uint64_t> seeds;
+  for (std::size_t i = 0; i < 4; ++i) {
+    ASSERT_EQ(miner.heard<protocol::Assign>().size(), i + 1);
+    seeds.push_back(miner.heard<protocol::Assign>()[i].request.sampling.seed);
+    miner.run(miner.heard<protocol::Assign>()[i]);
+  }
+  EXPECT_EQ(seeds, (std::vector<std::uint64_t>{0, 3, 2, 1}));
+}
+
+TEST_F(TaskTest, WhoWaitsHearsOnceASecondWhereItStands) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  std::vector<Run> runs;
+  for (std::uint64_t i = 0; i < 3; ++i) runs.push_back(submit(session, {request(i)}));
+  executor.advance(std::chrono::milliseconds(900));
+  EXPECT_TRUE(runs[2].heard->standings.empty());
+  executor.advance(std::chrono::milliseconds(1100));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  executor.advance(std::chrono::milliseconds(1000));
+  EXPECT_TRUE(runs[0].heard->standings.empty());
+  ASSERT_EQ(runs[2].heard->standings.size(), 3u);
+  EXPECT_EQ(runs[2].heard->standings[1].place, 2u);
+  EXPECT_FALSE(runs[2].heard->standings[1].measured);
+  EXPECT_EQ(runs[2].heard->standings[2].place, 1u);
+  EXPECT_EQ(runs[2].heard->standings[2].eta, std::chrono::seconds(2));  // as long as the one before it
+  miner.run(miner.heard<protocol::Assign>().at(1));
+  executor.advance(std::chrono::seconds(3));
+  EXPECT_EQ(runs[2].heard->standings.size(), 3u);  // it is being answered
+}
+
+TEST_F(TaskTest, ARequestThatCannotBeginByItsDeadlineIsToldSoAtOnceOrThen) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  std::vector<Run> runs;
+  for (std::uint64_t i = 0; i < 3; ++i) runs.push_back(submit(session, {request(i)}));
+  TaskSpec spec = spec_of(session, {request(9)});
+  spec.deadline = std::chrono::milliseconds(1500);
+  const Run hopeful = submit(spec);  // nothing is known yet
+  executor.advance(std::chrono::milliseconds(1400));
+  EXPECT_FALSE(hopeful.heard->error);
+  executor.advance(std::chrono::milliseconds(400));
+  ASSERT_TRUE(hopeful.heard->error);
+  EXPECT_EQ(hopeful.heard->error->kind, ErrorKind::overloaded);
+  EXPECT_FALSE(runs[2].heard->error);
+
+  executor.advance(std::chrono::milliseconds(1200));
+  miner.run(miner.heard<protocol::Assign>().at(0));  // it took 3 s
+  const Run hopeless = submit(spec);
+  ASSERT_FALSE(hopeless.task);
+  EXPECT_EQ(hopeless.task.error().kind, ErrorKind::overloaded);
+  EXPECT_EQ(core->task_table().time_to_room(core->task_table().demand_of(spec)),
+            std::chrono::milliseconds(1500));
+  spec.deadline = std::chrono::milliseconds(3500);  // it goes before the one that has a minute
+  EXPECT_TRUE(submit(spec).task);
+}
+
+// Many wait and nothing becomes free: a request that comes asks no miner.
+TEST_F(TaskTest, ThoseWhoWaitForNothingCostNothing) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  const Run first = submit(session);
+  std::vector<Run> runs;
+  for (std::uint64_t i = 0; i < 50; ++i) runs.push_back(submit(session, {request(i)}));
+  EXPECT_EQ(core->task_table().waiting().size(), 50u);
+  for (const Run& run : runs) core->cancel(*run.task);
+  EXPECT_EQ(core->task_table().waiting().size(), 0u);
+  EXPECT_EQ(miner.heard<protocol::Assign>().size(), 1u);
+  EXPECT_TRUE(miner.heard<protocol::Cancel>().empty());
+}
+
 class SmallQueueTest : public World {
  protected:
   SmallQueueTest()
       : World([] {
           CoreOptions options;
           options.max_queued = 2;
+          options.max_queued_batch = 1;
           return options;
         }()) {}
 };
@@ -531,12 +620,31 @@ TEST_F(SmallQueueTest, IsBoundedServesInOrderAndSaysWhenItIsFull) {
   const Run fourth = submit(session);
   ASSERT_FALSE(fourth.task);
   EXPECT_EQ(fourth.task.error().kind, ErrorKind::overloaded);
+  TaskSpec batch = spec_of(session, {request(9)});
+  batch.queue_class = QueueClass::batch;
+  EXPECT_TRUE(submit(batch).task);  // it has a line of its own
+  EXPECT_FALSE(submit(batch).task);
   for (std::uint64_t i = 0; i < 3; ++i) {
     ASSERT_EQ(miner.heard<protocol::Assign>().size(), i + 1);
     EXPECT_EQ(miner.heard<protocol::Assign>()[i].request.sampling.seed, i);
     miner.run(miner.heard<protocol::Assign>()[i]);
     EXPECT_TRUE(runs[i].heard->result);
   }
+}
+
+TEST_F(SmallQueueTest, SaysWhenItIsExpectedToHaveRoom) {
+  FakeNode& miner = add_miner(1);
+  const auto session = open();
+  std::vector<Run> runs;
+  for (std::uint64_t i = 0; i < 3; ++i) runs.push_back(submit(session, {request(i)}));
+  executor.advance(std::chrono::seconds(4));
+  miner.run(miner.heard<protocol::Assign>().at(0));  // 4 s for one
+  runs.push_back(submit(session, {request(3)}));
+  const auto& table = core->task_table();
+  const auto two = table.demand_of(spec_of(session, {request(4), request(5)}));
+  EXPECT_FALSE(submit(session, {request(4), request(5)}).task);
+  EXPECT_EQ(table.time_to_room(two), std::chrono::seconds(8));
+  EXPECT_EQ(table.time_to_room(table.demand_of(spec_of(session, {request(4)}))), std::chrono::seconds(4));
 }
 
 TEST_F(SmallQueueTest, WaitingEndsAtATimeLimit) {

@@ -23,10 +23,12 @@ struct Heard final : TaskListener {
   std::vector<std::size_t> tokens = std::vector<std::size_t>(8);
   std::vector<std::optional<FinishReason>> finishes = std::vector<std::optional<FinishReason>>(8);
   std::map<std::uint32_t, std::vector<float>> embeddings;
+  std::vector<Standing> standings;
   std::optional<TaskResult> result;
   std::optional<Error> error;
   bool streamed = true;  // the client sees every token at once, or nothing before the end
 
+  void on_waiting(const Standing& standing) override { standings.push_back(standing); }
   void on_delta(const Delta& delta) override {
     texts[delta.choice] += delta.text;
     tokens[delta.choice] += delta.steps.size();
@@ -122,16 +124,22 @@ class World : public ::testing::Test {
     std::shared_ptr<Heard> heard = std::make_shared<Heard>();
     Result<TaskId> task = TaskId();
   };
-  Run submit(const ledger::Session& session, std::vector<GenerationRequest> requests) {
-    Run run;
+  TaskSpec spec_of(const ledger::Session& session, std::vector<GenerationRequest> requests) const {
     TaskSpec spec;
     spec.account = account;
     spec.session = session;
     spec.model = model;
     spec.requests = std::move(requests);
+    return spec;
+  }
+  Run submit(TaskSpec spec) {
+    Run run;
     spec.received = executor.now();
     run.task = core->submit(std::move(spec), run.heard);
     return run;
+  }
+  Run submit(const ledger::Session& session, std::vector<GenerationRequest> requests) {
+    return submit(spec_of(session, std::move(requests)));
   }
   Run submit(const ledger::Session& session) { return submit(session, {request()}); }
 
