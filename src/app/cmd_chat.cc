@@ -3,6 +3,7 @@
 #include <iostream>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "app/answer_printer.h"
 #include "app/command.h"
@@ -13,6 +14,7 @@
 #include "app/progress.h"
 #include "app/remote.h"
 #include "app/subcommands.h"
+#include "app/terminal.h"
 #include "app/text_file.h"
 #include "protocol/message.h"
 
@@ -27,6 +29,25 @@ struct Options {
   double temperature = 0.7;
 };
 
+// A line on the terminal while nobody has begun to answer.
+class WaitingNote {
+ public:
+  void show(const client::QueuePlace& at) {
+    if (!takes_escapes(STDERR_FILENO)) return;
+    shown_ = true;
+    std::fprintf(stderr, "\r\x1b[Kall miners are busy, place %lld in the queue",
+                 static_cast<long long>(at.place));
+    if (at.eta_ms) std::fprintf(stderr, ", about %lld s", static_cast<long long>((*at.eta_ms + 999) / 1000));
+    std::fflush(stderr);
+  }
+  void erase() {
+    if (std::exchange(shown_, false)) std::fputs("\r\x1b[K", stderr);
+  }
+
+ private:
+  bool shown_ = false;
+};
+
 // One question, one answer, one proof. With a CtrlC, pressing it ends the answer and not the program.
 Result<Exit> ask(Options& options, const std::string& question, const CtrlC* ctrl_c = nullptr) {
   const auto api = connect(options.remote);
@@ -37,10 +58,16 @@ Result<Exit> ask(Options& options, const std::string& question, const CtrlC* ctr
   auto& messages = options.request.messages;
   messages.push_back({"user", question});
   std::string so_far;
-  const auto outcome = (*api)->chat(options.request, [&](std::string_view text) {
-    so_far += text;
-    print_as_it_comes(text);
-  });
+  WaitingNote note;
+  const auto outcome = (*api)->chat(
+      options.request,
+      [&](std::string_view text) {
+        note.erase();
+        so_far += text;
+        print_as_it_comes(text);
+      },
+      [&](const client::QueuePlace& at) { note.show(at); });
+  note.erase();
   std::puts("");
   if (!outcome && outcome.error().kind == ErrorKind::cancelled && !so_far.empty()) {
     messages.push_back({"assistant", so_far});  // both have seen it

@@ -1,6 +1,7 @@
 #include "client/api_client.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -158,6 +159,22 @@ std::string take_event(const Json& event, ChatOutcome& outcome) {
   return text;
 }
 
+// A comment of a stream that waits: " queue place=3 eta_ms=1200".
+std::optional<QueuePlace> queue_place(std::string_view comment) {
+  const auto number = [&](std::string_view name) -> std::optional<std::int64_t> {
+    const std::size_t at = comment.find(name);
+    std::int64_t value = 0;
+    if (at == comment.npos ||
+        std::from_chars(comment.data() + at + name.size(), comment.data() + comment.size(), value).ec !=
+            std::errc{})
+      return std::nullopt;
+    return value;
+  };
+  const auto place = number(" queue place=");
+  if (!place) return std::nullopt;
+  return QueuePlace{*place, number(" eta_ms=")};
+}
+
 }  // namespace
 
 ApiClient::ApiClient(std::string base_url, std::string api_key, http::ClientOptions options)
@@ -274,7 +291,8 @@ Result<SessionRow> ApiClient::close_session(const std::string& id) {
 }
 
 Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
-                                    const std::function<void(std::string_view)>& on_text) {
+                                    const std::function<void(std::string_view)>& on_text,
+                                    const std::function<void(const QueuePlace&)>& on_waiting) {
   Json messages = Json::array();
   for (const Message& message : wanted.messages)
     messages.push_back({{"role", message.role}, {"content", message.content}});
@@ -313,12 +331,14 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
     else if (const std::string text = take_event(json, outcome); !text.empty())
       on_text(text);
   };
-  auto response = http_.request_stream(request("POST", "/v1/chat/completions", text_of(body)),
-                                       [&](std::string_view chunk) {
-                                         if (const Status status = events.feed(chunk, on_event); !status)
-                                           broken = status.error();
-                                         return !broken;
-                                       });
+  const auto on_comment = [&](std::string_view comment) {
+    if (const auto place = queue_place(comment); place && on_waiting) on_waiting(*place);
+  };
+  auto response = http_.request_stream(
+      request("POST", "/v1/chat/completions", text_of(body)), [&](std::string_view chunk) {
+        if (const Status status = events.feed(chunk, on_event, on_comment); !status) broken = status.error();
+        return !broken;
+      });
   if (broken) return *broken;
   if (!response) return response.error();
   if (response->status / 100 != 2) return error_of(response->status, response->body);

@@ -83,6 +83,12 @@ struct ChatOutcome : Outcome {
   std::string text, finish_reason;
 };
 
+// Where a request stands that waits for a miner.
+struct QueuePlace {
+  std::int64_t place = 0;
+  std::optional<std::int64_t> eta_ms;
+};
+
 struct EmbeddingRequest {
   std::string model;
   std::string session;  // empty: the router's implicit one
@@ -106,7 +112,8 @@ class ApiClient {
   Result<SessionRow> session(const std::string& id);
   Result<SessionRow> close_session(const std::string& id);
   // Text goes to on_text as it arrives. corrupt: the stream ended without the proof or the end mark.
-  Result<ChatOutcome> chat(const ChatRequest& request, const std::function<void(std::string_view)>& on_text);
+  Result<ChatOutcome> chat(const ChatRequest& request, const std::function<void(std::string_view)>& on_text,
+                           const std::function<void(const QueuePlace&)>& on_waiting = {});
   // corrupt: not one vector and one receipt for each input, or no verdict.
   Result<EmbeddingOutcome> embed(const EmbeddingRequest& request);
   Result<std::string> receipt(const std::string& id);  // JSON, as `cortensor verify` reads it

@@ -22,7 +22,7 @@ Headers sse_headers() {
           {"X-Accel-Buffering", "no"}};  // reverse proxies pass each event on at once
 }
 
-Status SseParser::feed(std::string_view bytes, const std::function<void(const SseEvent&)>& on_event) {
+Status SseParser::feed(std::string_view bytes, const OnEvent& on_event, const OnComment& on_comment) {
   while (!bytes.empty()) {
     if (after_cr_ && bytes.front() == '\n') bytes.remove_prefix(1);
     after_cr_ = false;
@@ -36,13 +36,13 @@ Status SseParser::feed(std::string_view bytes, const std::function<void(const Ss
     if (end == std::string_view::npos) break;
     after_cr_ = bytes[end] == '\r';
     bytes.remove_prefix(end + 1);
-    take_line(line_, on_event);
+    take_line(line_, on_event, on_comment);
     line_.clear();
   }
   return ok();
 }
 
-void SseParser::take_line(std::string_view line, const std::function<void(const SseEvent&)>& on_event) {
+void SseParser::take_line(std::string_view line, const OnEvent& on_event, const OnComment& on_comment) {
   if (line.empty()) {
     if (has_data_) {
       event_.data.pop_back();  // the line break after the last data line
@@ -54,7 +54,10 @@ void SseParser::take_line(std::string_view line, const std::function<void(const 
     return;
   }
   const std::size_t colon = line.find(':');
-  if (colon == 0) return;  // a comment
+  if (colon == 0) {
+    if (on_comment) on_comment(line.substr(1));
+    return;
+  }
   const std::string_view field = line.substr(0, colon);
   std::string_view value = colon == std::string_view::npos ? "" : line.substr(colon + 1);
   if (value.starts_with(' ')) value.remove_prefix(1);

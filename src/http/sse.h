@@ -26,12 +26,15 @@ class SseParser {
  public:
   static constexpr std::size_t kMaxEventBytes = 4 * 1024 * 1024;
 
+  using OnEvent = std::function<void(const SseEvent& event)>;
+  using OnComment = std::function<void(std::string_view text)>;  // behind the colon
+
   // Takes the next bytes, cut anywhere, and calls back for each event they complete. Fails when one event is
   // longer than kMaxEventBytes; the parser is then of no more use.
-  Status feed(std::string_view bytes, const std::function<void(const SseEvent&)>& on_event);
+  Status feed(std::string_view bytes, const OnEvent& on_event, const OnComment& on_comment = {});
 
  private:
-  void take_line(std::string_view line, const std::function<void(const SseEvent&)>& on_event);
+  void take_line(std::string_view line, const OnEvent& on_event, const OnComment& on_comment);
 
   std::string line_;  // the unfinished last line
   SseEvent event_;

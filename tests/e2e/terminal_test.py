@@ -71,7 +71,7 @@ class Terminal:
 class Recorder:
     """A router that answers every prompt with fixed text and keeps what it was asked; with `wait` the first answer never ends."""
 
-    def __init__(self, answer="fine", wait=False):
+    def __init__(self, answer="fine", wait=False, comment=b""):
         self.asked, self.gone = [], threading.Event()
         recorder = self
 
@@ -97,6 +97,7 @@ class Recorder:
                     self.wfile.write(b"data: " + json.dumps(value).encode() + b"\n\n")
                     self.wfile.flush()
 
+                self.wfile.write(comment)
                 event({"choices": [{"delta": {"content": answer}}]})
                 if wait and len(recorder.asked) == 1:
                     try:  # until the chat hangs up
@@ -219,6 +220,18 @@ class Ending(unittest.TestCase):
                                                 {"role": "user", "content": "go on"}])
             terminal.prompt()
             terminal.type(CTRL["C"])
+            self.assertEqual(terminal.end(), 0)
+
+
+class Waiting(unittest.TestCase):
+    def test_the_place_in_the_queue_is_shown_until_the_answer_begins(self):
+        with Recorder(comment=b": queue place=3 eta_ms=1200\n\n: \x1b[31mnothing\n\n") as router:
+            terminal = router.chat()
+            terminal.prompt()
+            terminal.type("a story\r")
+            self.assertIn("\r\x1b[Kall miners are busy, place 3 in the queue, about 2 s\r\x1b[Kfine", terminal.read("credits"))
+            terminal.prompt()
+            terminal.type(CTRL["D"])
             self.assertEqual(terminal.end(), 0)
 
 

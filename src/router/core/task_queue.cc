@@ -90,16 +90,19 @@ void TaskTable::wait_for_validator(const Task& task, const Choice& choice, bool 
                   context_.executor.now(), first);
 }
 
-// What to say once nobody can have any more patience.
+// What to say once nobody can have any more patience. It is asked often, so the nodes are counted last.
 std::optional<Error> TaskTable::waited_in_vain(const Task& task, const Choice& choice) const {
   const Clock::time_point now = context_.executor.now();
+  const Clock::duration waited = now - choice.waiting_since;
   const Demand demand = demand_of(task.spec);
+  const auto& deadline = task.spec.deadline;
+  const bool too_late = deadline && choice.started == 0 && now - task.spec.received >= *deadline;
+  const bool impatient = too_late || waited >= demand.patience;
+  if (!impatient && waited < context_.options.stall_timeout) return std::nullopt;
   const bool attached = context_.nodes.count(protocol::Role::miner, demand.model) > 0;
-  const bool too_late =
-      task.spec.deadline && choice.started == 0 && now - task.spec.received >= *task.spec.deadline;
-  const Clock::duration patience = attached ? demand.patience : context_.options.stall_timeout;
-  if (!too_late && now - choice.waiting_since < patience) return std::nullopt;
-  if (!attached) return fail(ErrorKind::unavailable, "all miners have left; nothing was charged");
+  if (!attached && waited >= context_.options.stall_timeout)
+    return fail(ErrorKind::unavailable, "all miners have left; nothing was charged");
+  if (!impatient) return std::nullopt;
   if (choice.attempts.empty()) count_refusal(demand.queue_class, "waited");
   return fail(ErrorKind::overloaded, "no miner became free in time; nothing was charged");
 }

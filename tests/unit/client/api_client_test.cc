@@ -122,6 +122,23 @@ TEST_F(ApiClientTest, AnAnswerEndsWithItsProofAndTheEndMark) {
   expect_corrupt(chat(text + "data: {\n\n" + proof + done), "not JSON");
 }
 
+TEST_F(ApiClientTest, AStreamThatWaitsTellsItsPlace) {
+  std::vector<QueuePlace> places;
+  const auto outcome =
+      says(
+          ": queue place=3\n\n: queue place=x\n\n: another comment\n\n: queue place=1 eta_ms=1200\n\ndata: "
+          "[DONE]\n\n",
+          "text/event-stream")
+          .chat(
+              {}, [](std::string_view) { FAIL(); }, [&](const QueuePlace& at) { places.push_back(at); });
+  EXPECT_FALSE(outcome);  // there was no answer
+  ASSERT_EQ(places.size(), 2u);
+  EXPECT_EQ(places[0].place, 3);
+  EXPECT_FALSE(places[0].eta_ms);
+  EXPECT_EQ(places[1].place, 1);
+  EXPECT_EQ(places[1].eta_ms, 1200);
+}
+
 TEST_F(ApiClientTest, EveryInputHasAnEmbeddingAndAReceipt) {
   const auto embed = [this](const std::string& data, const std::string& proof) {
     EmbeddingRequest wanted;
