@@ -50,14 +50,14 @@ Parsed<Urgency> with_header(Urgency urgency, const http::Request& request) {
 
 http::Headers queue_headers(const Standing& standing) {
   http::Headers headers = {{"Cortensor-Queue-Place", std::to_string(standing.place)}};
-  if (standing.measured)
+  if (standing.has_eta())
     headers.emplace_back("Cortensor-Queue-Eta-Ms", std::to_string(milliseconds_of(standing.eta)));
   return headers;
 }
 
 std::string queue_comment(const Standing& standing) {
   std::string comment = ": queue place=" + std::to_string(standing.place);
-  if (standing.measured) comment += " eta_ms=" + std::to_string(milliseconds_of(standing.eta));
+  if (standing.has_eta()) comment += " eta_ms=" + std::to_string(milliseconds_of(standing.eta));
   return comment + "\n\n";
 }
 

@@ -87,7 +87,7 @@ void Api::health(http::Request&, http::Responder& responder) {
                            {"router", core_.id().value},
                            {"nodes", core_.nodes().nodes().size()},
                            {"tasks", core_.tasks()},
-                           {"waiting", core_.task_table().waiting().size()}});
+                           {"waiting", core_.waiting()}});
 }
 
 void Api::metrics(http::Request&, http::Responder& responder) {

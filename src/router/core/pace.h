@@ -18,21 +18,25 @@ class Pace {
   // One of those that had to wait is served.
   void move(Clock::time_point now) {
     if (!since_) return;
-    const double weight = std::max(kLeastWeight, 1.0 / static_cast<double>(++measurements_));
-    mean_ += std::chrono::duration_cast<Clock::duration>((now - *since_ - mean_) * weight);
+    mean_ = with(now - *since_);
     since_ = now;
+    ++measurements_;
   }
   // Nobody waits any more.
   void rest() { since_.reset(); }
 
-  bool measured() const { return measurements_ > 0; }
-  // The mean, or how long the line has stood still if that is more.
+  std::size_t measurements() const { return measurements_; }
+  // How long the line has stood still counts as the next measurement as soon as it is more than the mean.
   Clock::duration interval(Clock::time_point now) const {
-    return since_ ? std::max(mean_, now - *since_) : mean_;
+    return since_ && now - *since_ > mean_ ? with(now - *since_) : mean_;
   }
 
  private:
-  static constexpr double kLeastWeight = 0.1;  // of one more measurement; the first ones weigh alike
+  static constexpr std::size_t kWindow = 10;  // the plain mean of so many, then each new one weighs that part
+
+  Clock::duration with(Clock::duration next) const {
+    return mean_ + (next - mean_) / static_cast<Clock::rep>(std::min(measurements_ + 1, kWindow));
+  }
 
   std::optional<Clock::time_point> since_;  // since when it has stood still; none: nobody waits
   Clock::duration mean_{};

@@ -58,6 +58,7 @@ class RouterCore final : public protocol::RouterLinkEvents {
   SessionBook& sessions() { return sessions_; }
   Executor& executor() { return executor_; }
   std::size_t tasks() const { return tasks_.tasks(); }
+  std::size_t waiting() const { return tasks_.waiting().size(); }
   const TaskTable& task_table() const { return tasks_; }
 
  private:

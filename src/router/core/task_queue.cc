@@ -50,7 +50,7 @@ Status TaskTable::room_for(const Demand& demand) const {
   }
   const Standing standing =
       waiting_.newcomer({{}, demand.model, demand.queue_class, demand.patience}, context_.executor.now());
-  if (!standing.measured || standing.eta <= demand.patience ||
+  if (standing.measurements < kEnoughToRefuse || standing.eta <= demand.patience ||
       anybody_free(protocol::Role::miner, demand.model))
     return ok();
   count_refusal(demand.queue_class, "hopeless");

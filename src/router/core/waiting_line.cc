@@ -47,7 +47,7 @@ struct WaitingLine::ModelLine {
   Standing at(QueueClass of, const Key& key, Clock::time_point now) const {
     const std::size_t preferred = of == QueueClass::batch ? lane(QueueClass::interactive).size() : 0;
     const std::size_t place = preferred + lane(of).before(key) + 1;
-    return {place, static_cast<Clock::rep>(place) * pace.interval(now), pace.measured()};
+    return {place, static_cast<Clock::rep>(place) * pace.interval(now), pace.measurements()};
   }
 };
 
@@ -158,7 +158,7 @@ std::optional<Standing> WaitingLine::standing(const TaskId& task, Clock::time_po
 
 Standing WaitingLine::newcomer(const Wish& wish, Clock::time_point now) const {
   const ModelLine* line = find(wish.model);
-  if (line == nullptr) return {1, {}, false};
+  if (line == nullptr) return {1, {}, 0};
   return line->at(wish.queue_class, {1, now + wish.patience, arrivals_ + 1}, now);
 }
 

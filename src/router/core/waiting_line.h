@@ -46,10 +46,14 @@ struct Place {
 
 // Where somebody stands in the line.
 struct Standing {
-  std::size_t place = 0;  // 1: the next; 0: it does not wait
-  Clock::duration eta{};  // until it is served
-  bool measured = true;   // false: nobody has been served yet; the eta is what has passed without
+  std::size_t place = 0;         // 1: the next; 0: it does not wait
+  Clock::duration eta{};         // until it is served
+  std::size_t measurements = 0;  // that the eta comes from; 0: from what has passed without
+
+  bool has_eta() const { return place == 0 || measurements > 0; }
 };
+// Slots that are taken together are often free together: fewer measurements may be of one such moment.
+inline constexpr std::size_t kEnoughToRefuse = 10;
 
 class WaitingLine {
  public:

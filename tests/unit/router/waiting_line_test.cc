@@ -132,7 +132,9 @@ TEST_F(WaitingLineTest, WhomItDoesNotSuitLetsOthersPass) {
   push(wish("third"));
   line.serve(now, offer);
   EXPECT_EQ(asked, (std::vector<std::string>{"picky", "next", "third"}));
+  push(wish("fourth"));
   EXPECT_EQ(place("picky"), 1u);
+  EXPECT_EQ(place("fourth"), 2u);
   EXPECT_EQ(serve(1), "picky.0 ");
 }
 
@@ -163,20 +165,20 @@ TEST_F(WaitingLineTest, TheEtaIsTheMeanTimeBetweenTwoThatAreServed) {
   EXPECT_EQ(line.newcomer(wish("x"), now).place, 1u);
   for (int i = 0; i < 12; ++i) push(wish(std::to_string(i)));
   serve(0);
-  EXPECT_FALSE(line.newcomer(wish("x"), now).measured);
+  EXPECT_FALSE(line.newcomer(wish("x"), now).has_eta());
   for (int i = 0; i < 4; ++i) {
     now += i % 2 == 0 ? seconds(1) : seconds(3);
     serve(1);
   }
   const Standing last = *line.standing(TaskId("11"), now);
-  EXPECT_TRUE(last.measured);
+  EXPECT_EQ(last.measurements, 4u);
   EXPECT_EQ(last.place, 8u);
   EXPECT_EQ(last.eta, 8 * seconds(2));
   EXPECT_EQ(line.newcomer(wish("x"), now).eta, 9 * seconds(2));
   EXPECT_EQ(line.newcomer(wish("x", 0, seconds(1)), now).eta, seconds(2));
   EXPECT_EQ(line.newcomer(wish("x", 0, seconds(1), QueueClass::batch), now).eta, 9 * seconds(2));
-  now += seconds(5);  // it has stood still for longer than that
-  EXPECT_EQ(line.interval(wish("x").model, now), seconds(5));
+  now += seconds(5);  // it has stood still for longer than that: if it ended now, the mean of five would be
+  EXPECT_EQ(line.interval(wish("x").model, now), milliseconds(2600));
 }
 
 // Who is served on arrival says nothing about those who have to wait.
@@ -186,7 +188,7 @@ TEST_F(WaitingLineTest, IdleTimeIsNotMeasured) {
     serve(1);
     now += seconds(100);
   }
-  EXPECT_FALSE(line.newcomer(wish("x"), now).measured);
+  EXPECT_FALSE(line.newcomer(wish("x"), now).has_eta());
   push(wish("a")), push(wish("b"));
   serve(0);
   now += milliseconds(500);
