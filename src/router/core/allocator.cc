@@ -158,6 +158,7 @@ AttachedNode* Allocator::choose(const Work& work, Decision& decision) {
   std::transform(all.begin(), listed, std::back_inserter(decision.candidates), candidate_of);
   decision.chosen = chosen.node->id;
   decision.cached_tokens = chosen.cached_tokens;
+  decision.first_token = chosen.first_token;
   return nodes_.find(chosen.node->link);
 }
 

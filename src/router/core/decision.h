@@ -41,6 +41,7 @@ struct Decision {
   std::vector<Exclusion> excluded;
   NodeId chosen;
   std::size_t cached_tokens = 0;  // that it is thought to have
+  double first_token = 0;         // expected of it
   std::string_view rule;          // by which it was chosen among them
 };
 

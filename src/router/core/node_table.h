@@ -60,6 +60,7 @@ struct Engagement {
   std::size_t cached_tokens = 0;  // that it need not compute, it is thought
   std::size_t positions = 0;      // of the cache
   Clock::time_point since;
+  double first_token = 0;  // expected, in seconds from then
 };
 
 class NodeTable {

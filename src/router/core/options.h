@@ -25,7 +25,8 @@ struct CoreOptions {
   std::chrono::milliseconds first_step_timeout{60'000};
   std::chrono::milliseconds stall_timeout{15'000};  // between two steps, and from the last one to the end
   std::chrono::milliseconds check_timeout{60'000};
-  std::chrono::milliseconds heartbeat{5'000};  // a node silent for three of them is let go
+  std::chrono::milliseconds hedge_least{1'000};  // no first token is late before
+  std::chrono::milliseconds heartbeat{5'000};    // a node silent for three of them is let go
   std::chrono::milliseconds tick{200};
   std::size_t max_attempts = 8;       // of one choice; after that the task fails
   std::uint32_t strikes_allowed = 3;  // one more quarantines the node

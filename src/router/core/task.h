@@ -91,6 +91,12 @@ struct Dispute {
   std::vector<Step> contested;  // the answer up to where it was taken back
 };
 
+// What a second miner had made of an answer, where it is not what the first one made.
+struct Rival {
+  NodeId miner;
+  std::vector<Step> steps;
+};
+
 // One choice in progress.
 struct Choice {
   enum class Phase : std::uint8_t { answering, checking, closed, cancelled };
@@ -119,9 +125,11 @@ struct Choice {
   std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
   std::vector<Dispute> disputes;   // of which the answer's end decides
-  std::size_t started = 0;         // attempts so far that found room
-  PrefixKeys prefix;               // of the prompt; once a miner was looked for
-  std::size_t busy = 0;            // refusals for want of room, one after the other
+  bool hedged = false;             // a second miner has been asked, as the first was late
+  std::optional<Rival> rival;
+  std::size_t started = 0;  // attempts so far that found room
+  PrefixKeys prefix;        // of the prompt; once a miner was looked for
+  std::size_t busy = 0;     // refusals for want of room, one after the other
   Clock::time_point waiting_since;
   Clock::time_point not_before;  // after a miner was too busy
 

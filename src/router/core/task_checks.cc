@@ -67,7 +67,8 @@ void TaskTable::conclude(Task& task, Choice& choice) {
     context_.conduct.strike(delivered.miner, "outvoted in a quorum", protocol::commitment_digest(delivered));
     return close(task, choice, ledger::TaskOutcome::invalid);
   }
-  bool check = doubtful || !dissent.empty() || !choice.objectors.empty() || !choice.disputes.empty();
+  bool check = doubtful || !dissent.empty() || !choice.objectors.empty() || !choice.disputes.empty() ||
+               choice.rival.has_value();
   switch (rules.level) {
     case ValidationLevel::none:
       break;
@@ -213,6 +214,7 @@ void TaskTable::close(Task& task, Choice& choice, ledger::TaskOutcome outcome) {
     for (const NodeId& objector : choice.objectors)
       context_.conduct.strike(objector, "it objected to an answer found valid");
   decide_disputes(choice, outcome);
+  decide_race(choice, outcome);
   metrics::counter("cortensor_router_verdicts_total", "Answers by what checking them found",
                    "outcome=\"" + std::string(ledger::to_string(outcome)) + "\"")
       .add();

@@ -196,8 +196,9 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
 
   const std::size_t prompt = choice.request.prompt.size() + given.size();
   const std::size_t cached = decision.cached_tokens;
-  const Engagement engagement =
+  Engagement engagement =
       context_.nodes.engage(*node, model.weights, prompt - cached, cached, positions_of(choice.request));
+  engagement.first_token = decision.first_token;
   context_.allocator.prefixes().note(node->link, choice.prefix);
   decision.attempt = assign.attempt;
   decision.choice = choice.index;
@@ -205,6 +206,7 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   context_.decisions.add(task.spec.account, task.id, std::move(decision));
 
   ++choice.started;
+  earn_hedge();
   if (leads) choice.lead_id = assign.attempt;
   choice.attempts.push_back(std::make_unique<Attempt>(assign.attempt, node->id, engagement, std::move(given),
                                                       choice.request, task.spec.model->tokenizer,
@@ -229,6 +231,8 @@ void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) 
     context_.nodes.saw_first_token(engagement);
     context_.nodes.prompt_computed(engagement);
   }
+  race(*at);
+  if (!attempts_.contains(message.attempt)) return;  // it was the slower one, and is no longer needed
   if (at->choice->lead() == nullptr)
     promote(*at->task, *at->choice);
   else if (at->choice->lead() == at->attempt)
@@ -292,6 +296,7 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
     promote(task, choice);
   else if (choice.lead() == &attempt)
     deliver(task, choice);
+  if (choice.lead() == &attempt) end_race(choice);
   if (choice.all_finished() && choice.attempts.size() >= choice.copies) conclude(task, choice);
   pump();
 }
@@ -532,6 +537,7 @@ void TaskTable::check_times(const Place& place) {
                         true);
   }
 
+  hedge_if_late(task, choice);
   if (choice.attempts.size() >= choice.copies) return;
   const auto given_up = waited_in_vain(task, choice);
   if (!given_up) return;

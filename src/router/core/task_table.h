@@ -161,6 +161,13 @@ class TaskTable {
                                              std::chrono::milliseconds least) const;
   void check_times(const Place& place);
 
+  // Hedging (task_hedge.cc).
+  void earn_hedge();
+  void hedge_if_late(Task& task, Choice& choice);
+  void race(const Found& at);
+  void end_race(Choice& choice);
+  void decide_race(const Choice& choice, ledger::TaskOutcome outcome);
+
   // Checking and closing (task_checks.cc).
   void conclude(Task& task, Choice& choice);
   bool outvoted(Choice& choice, std::uint32_t enough) const;
@@ -192,6 +199,7 @@ class TaskTable {
   WaitingLine waiting_;                                  // choices that want a miner
   WaitingLine unchecked_;                                // choices that want a validator
   Clock::time_point next_told_;                          // when those who wait hear where they stand
+  double hedges_saved_ = 1;                              // second attempts that may be made
   Bytes32 salt_key_{};                                   // new at every start: a cache is not worth a file
   std::shared_ptr<bool> alive_;  // false once destroyed: the ledger's answers look first
 };
