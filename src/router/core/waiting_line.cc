@@ -9,6 +9,14 @@
 
 namespace cortensor::router {
 
+namespace {
+
+// After so many whom it does not suit, what is free waits for the next wake(): a few large ones are passed by
+// smaller ones, but not everybody is asked whenever anything happens.
+constexpr std::size_t kMostRefusals = 64;
+
+}  // namespace
+
 struct WaitingLine::Key {
   std::uint32_t turn = 0;  // 0: it had a node and lost it
   Clock::time_point due;
@@ -39,6 +47,7 @@ struct WaitingLine::Lane {
 struct WaitingLine::ModelLine {
   std::array<Lane, kQueueClasses.size()> lanes;
   Pace pace;
+  std::size_t refusals = 0;  // of what was offered since the last wake()
   bool nothing_free = false;
 
   Lane& lane(QueueClass of) { return lanes[static_cast<std::size_t>(of)]; }
@@ -93,6 +102,7 @@ void WaitingLine::leave(Waiting& waiting, Clock::time_point now) {
 void WaitingLine::wake() {
   for (const auto& [model, line] : models_) {
     line->nothing_free = false;
+    line->refusals = 0;
     for (Lane& lane : line->lanes) {
       for (const auto& [key, waiting] : lane.held) {
         waiting->held = false;
@@ -125,7 +135,11 @@ void WaitingLine::serve(Clock::time_point now, const std::function<Answer(const 
             lane.erase(*waiting);
             waiting->held = true;
             lane.insert(*waiting);
-            break;
+            if (++line->refusals < kMostRefusals) {
+              line->pace.stand(now);
+              break;
+            }
+            [[fallthrough]];
           case Answer::none:
             line->nothing_free = true;
             line->pace.stand(now);

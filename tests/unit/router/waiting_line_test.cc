@@ -138,6 +138,16 @@ TEST_F(WaitingLineTest, WhomItDoesNotSuitLetsOthersPass) {
   EXPECT_EQ(serve(1), "picky.0 ");
 }
 
+TEST_F(WaitingLineTest, WhatSuitsNobodyIsNotOfferedToEverybody) {
+  for (int i = 0; i < 1000; ++i) push(wish(std::to_string(i)));
+  const auto offer = [this](const Place&) { return ++offers, Answer::unfit; };
+  for (int i = 0; i < 3; ++i) line.serve(now, offer);
+  EXPECT_EQ(offers, 64u);
+  line.wake();
+  line.serve(now, offer);
+  EXPECT_EQ(offers, 128u);
+}
+
 TEST_F(WaitingLineTest, WhoWantsSeveralIsAskedUntilItHasThem) {
   push(wish("three")), push(wish("next"));
   int given = 0;
