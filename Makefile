@@ -3,14 +3,17 @@
 #   make run        a local network that answers a real prompt, proves it, and stays up until Ctrl-C
 #   make run ONCE=1 PROMPT="…"    the same, ending after the proof; exit 0 only if the verdict is VALID
 #   make test       the whole test suite; make test-full adds the long forms
+#   make simulate SEEDS=10000    the roles in simulated networks; ends with 'N seeds, 0 violations'
 SHELL := /bin/sh
 PROMPT ?= Tell me a story about a brave rabbit.
 export PROMPT
+SEEDS ?= 1000
+FIRST ?= 1
 JOBS := $(shell nproc)
 BUILD := build/release
 export CCACHE_SLOPPINESS := pch_defines,time_macros
 
-.PHONY: all run test test-full clean packages
+.PHONY: all run test test-full simulate clean packages
 all: cortensor
 
 packages:
@@ -30,6 +33,12 @@ test:
 
 test-full:
 	@tools/run_tests.sh full
+
+simulate:
+	@tools/install_packages.sh test
+	@cmake --preset release --log-level=WARNING -DCORTENSOR_TESTS=ON >/dev/null
+	@cmake --build $(BUILD) --target simulate -j $(JOBS)
+	@$(BUILD)/tests/simulation/simulate --seeds $(SEEDS) --first $(FIRST)
 
 clean:
 	rm -rf build cortensor

@@ -6,20 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "../support/manual_executor.h"
 #include "crypto/ed25519.h"
 #include "engine/tokenizer.h"
-#include "manual_executor.h"
 #include "protocol/link.h"
 #include "protocol/message.h"
 #include "router/core/catalogue.h"
+#include "toy_model.h"
 
 namespace cortensor::router {
 
 inline constexpr std::uint32_t kArithmetic = 7;
-inline constexpr std::uint32_t kContext = 256;
-
-// Bytes as tokens, and Llama 3's control tokens.
-std::unique_ptr<ServedModel> make_model(const std::string& id = "tiny:q8_0", std::uint8_t weights = 1);
 
 // What every honest node answers: `length` letters decided by seed and position, then an end of turn.
 std::vector<Step> true_answer(const GenerationRequest& request, const ServedModel& model, std::size_t length);

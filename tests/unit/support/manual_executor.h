@@ -1,4 +1,5 @@
 // An executor for tests: runs what was posted when told to, on a clock moved by hand. Posting is thread-safe.
+// Simulations have many processes on one of them.
 #pragma once
 
 #include <deque>
@@ -22,7 +23,8 @@ class ManualExecutor final : public Executor {
   }
   Clock::time_point now() const override { return now_; }
   WallTime wall_now() const override {
-    return WallTime(std::chrono::duration_cast<std::chrono::milliseconds>(now_.time_since_epoch()));
+    return WallTime(std::chrono::milliseconds(1'800'000'000'000)) +
+           std::chrono::duration_cast<std::chrono::milliseconds>(now_.time_since_epoch());
   }
 
   // Runs everything posted, also what that posts.
@@ -31,7 +33,7 @@ class ManualExecutor final : public Executor {
   }
 
   // Moves the clock and runs the timers that are due, in order.
-  void advance(std::chrono::milliseconds time) {
+  void advance(Clock::duration time) {
     const auto until = now_ + time;
     run();
     while (auto work = next_timer(until)) {

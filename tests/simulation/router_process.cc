@@ -1,0 +1,226 @@
+#include "router_process.h"
+
+#include "arith/version.h"
+#include "ledger/sqlite_ledger.h"
+
+namespace cortensor::simulation {
+namespace {
+
+constexpr std::chrono::milliseconds kPatience{3'000}, kPause{250};  // with a disk that is full
+
+crypto::PrivateKey router_key(std::uint64_t seed) {
+  Bytes32 bytes{};
+  bytes.fill(static_cast<std::uint8_t>(seed));
+  bytes[0] = 0x5a;
+  return crypto::PrivateKey::from_seed(bytes);
+}
+
+router::CoreOptions options_of(World& world, Random& random) {
+  router::CoreOptions options;
+  options.arithmetic_version = arith::kArithmeticVersion;
+  options.max_queued = 8;
+  options.queue_timeout = milliseconds(6'000);
+  options.first_step_timeout = milliseconds(3'000);
+  options.stall_timeout = milliseconds(1'500);
+  options.check_timeout = milliseconds(4'000);
+  options.heartbeat = milliseconds(1'000);
+  options.implicit_budget = Credits{20'000};
+  options.implicit_lifetime = std::chrono::seconds(10);
+  options.random = [&random] { return random.next(); };
+  options.make_name = [&world](std::string_view prefix, int) { return world.name(prefix); };
+  return options;
+}
+
+}  // namespace
+
+// Books as ledger::SettlementThread does, in simulated time: what has gathered at once, and again while the
+// disk is full.
+class SimSettler final : public ledger::Settler {
+ public:
+  SimSettler(World& world, Process& process, ledger::Ledger& ledger, Random& random, const bool& dying)
+      : world_(world), process_(process), ledger_(ledger), random_(random), dying_(dying) {}
+
+  void settle(std::vector<ledger::Settlement> settlements, WallTime now,
+              std::function<void(const Status&)> done) override {
+    waiting_.push_back({std::move(settlements), now, std::move(done)});
+    if (!busy_) begin();
+  }
+
+  // Books what was handed over; nobody waits for the answers.
+  void finish() {
+    for (auto* orders : {&booking_, &waiting_})
+      for (const Order& order : std::exchange(*orders, {})) spoil_and_book(order.settlements, order.now);
+  }
+
+ private:
+  struct Order {
+    std::vector<ledger::Settlement> settlements;
+    WallTime now;
+    std::function<void(const Status&)> done;
+  };
+
+  void begin() {
+    busy_ = !waiting_.empty();
+    if (!busy_) return;
+    process_.after(random_.time(1, 30), [this] {
+      booking_ = std::exchange(waiting_, {});
+      book(process_.now() + kPatience);
+    });
+  }
+
+  void book(Clock::time_point deadline) {
+    std::vector<ledger::Settlement> all;
+    for (const Order& order : booking_)
+      all.insert(all.end(), order.settlements.begin(), order.settlements.end());
+    std::vector<Status> statuses = spoil_and_book(all, booking_.back().now);
+    if (dying_) return;
+    const bool unavailable =
+        !all.empty() && !statuses.front() && statuses.front().error().kind == ErrorKind::unavailable;
+    if (unavailable && process_.now() < deadline)
+      return process_.after(kPause, [this, deadline] { book(deadline); });
+    audit(all, statuses);
+    std::size_t at = 0;
+    for (Order& order : std::exchange(booking_, {})) {
+      Status first = ok();
+      for (std::size_t i = 0; i < order.settlements.size(); ++i, ++at)
+        if (!statuses[at] && first) first = statuses[at];
+      if (world_.fault == Fault::settlement_unheard && random_.chance(20)) continue;
+      process_.post([done = std::move(order.done), first] { done(first); });
+    }
+    begin();
+  }
+
+  std::vector<Status> spoil_and_book(std::vector<ledger::Settlement> all, WallTime now) {
+    const std::size_t count = all.size();
+    switch (world_.fault) {
+      case Fault::settled_twice: {
+        ledger::Settlement again = all.front();
+        again.task = TaskId(again.task.value + "x");
+        all.push_back(std::move(again));
+        break;
+      }
+      case Fault::settlement_lost:
+        if (random_.chance(20)) return std::vector<Status>(count, ok());
+        break;
+      case Fault::paid_too_much:
+        if (!all.front().payments.empty()) ++all.front().payments.front().amount;
+        break;
+      case Fault::invalid_paid:
+        for (ledger::Settlement& one : all)
+          if (one.outcome == ledger::TaskOutcome::invalid) {
+            one.outcome = ledger::TaskOutcome::unchecked;
+            one.payments = {{protocol::Payment::Kind::miner, *world_.liars.begin(), 1}};
+          }
+        break;
+      default:
+        break;
+    }
+    std::vector<Status> statuses = ledger_.settle_tasks(all, now);
+    statuses.resize(count, ok());
+    return statuses;
+  }
+
+  void audit(const std::vector<ledger::Settlement>& all, const std::vector<Status>& statuses) {
+    for (std::size_t i = 0; i < all.size(); ++i)
+      world_.trace.line("settled", all[i].task, all[i].choice, ledger::to_string(all[i].outcome),
+                        statuses[i] ? "ok" : to_string(statuses[i].error().kind));
+    const auto report = ledger_.audit();
+    if (report && !report->clean()) world_.trace.violation("the books do not balance:", report->violation);
+  }
+
+  World& world_;
+  Process& process_;
+  ledger::Ledger& ledger_;
+  Random& random_;
+  const bool& dying_;
+  std::vector<Order> waiting_, booking_;
+  bool busy_ = false;
+};
+
+Result<std::unique_ptr<ledger::Ledger>> open_ledger(World& world) {
+  ledger::SqliteOptions options;
+  options.busy_timeout = std::chrono::milliseconds(0);  // whoever would be waited for does not run meanwhile
+  options.vfs = kDisk;
+  options.token = [&world](std::string_view prefix, int) { return world.name(prefix); };
+  return ledger::open_sqlite_ledger(kFile, std::move(options));
+}
+
+RouterProcess::RouterProcess(World& world, const router::Catalogue& catalogue)
+    : world_(world),
+      catalogue_(catalogue),
+      random_(world.seed, "router"),
+      key_(router_key(world.seed)),
+      id_(key_.node_id()) {
+  clocks_.drift_ppm = random_.between(-2'000, 2'000);
+  clocks_.wall_stands = world.fault == Fault::clock_stands;
+}
+
+RouterProcess::~RouterProcess() = default;
+
+void RouterProcess::start() {
+  if (core_) return;
+  auto ledger = open_ledger(world_);
+  auto settling = open_ledger(world_);
+  if (!ledger || !settling) {
+    const Error& why = ledger ? settling.error() : ledger.error();
+    world_.trace.line("router", "cannot start:", why.message);
+    if (why.kind != ErrorKind::unavailable) world_.trace.violation("the ledger is damaged:", why.message);
+    return world_.timeline.at(world_.timeline.now() + milliseconds(300), [this] { start(); });
+  }
+  world_.trace.line("router", "starts");
+  clocks_.epoch = std::chrono::seconds(random_.between(0, 100'000));
+  process_ = std::make_unique<Process>(world_.timeline, clocks_);
+  ledger_ = std::move(*ledger);
+  settling_ = std::move(*settling);
+  settler_ = std::make_unique<SimSettler>(world_, *process_, *settling_, random_, dying_);
+  core_ = std::make_unique<router::RouterCore>(options_of(world_, random_), catalogue_, key_, *process_,
+                                               *ledger_, *settler_, world_.network);
+  world_.network.listen(*core_);
+  core_->start();
+}
+
+void RouterProcess::set_wall(std::chrono::milliseconds wrong) {
+  clocks_.wrong = wrong;
+  if (process_) process_->set_wall(wrong);
+}
+
+void RouterProcess::stop() {
+  if (!running()) return;
+  world_.trace.line("router", "stops");
+  core_->drain();
+  process_->after(random_.time(0, 2'000), [this] {
+    if (!running()) return;
+    core_->abandon_all(fail(ErrorKind::unavailable, "the router is shutting down; nothing was charged"));
+    settler_->finish();
+    die(End::killed);
+  });
+}
+
+void RouterProcess::die(End how) {
+  if (!running()) return;
+  world_.disk.end(how);
+  dead();
+}
+
+void RouterProcess::die_at_write(int n, End how) {
+  if (running()) world_.disk.end_at_write(n, how, [this] { dead(); });
+}
+
+// It may still be on the stack: it goes once that is empty.
+void RouterProcess::dead() {
+  world_.trace.line("router", "dies");
+  dying_ = true;
+  world_.network.router_dies();
+  if (on_death) on_death();
+  world_.timeline.post([this] {
+    core_.reset();
+    settler_.reset();
+    settling_.reset();
+    ledger_.reset();
+    process_.reset();
+    dying_ = false;
+  });
+  world_.timeline.at(world_.timeline.now() + random_.time(50, 3'000), [this] { start(); });
+}
+
+}  // namespace cortensor::simulation
