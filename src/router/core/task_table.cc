@@ -350,7 +350,10 @@ void TaskTable::object(const Found& at) {
   }
   if (!take_back(task, choice, objector, at.attempt->steps().size())) {
     choice.failed.insert(objector);
-    if (refuted(choice, objector)) return fail_task(task.id, irreproducible());
+    if (refuted(choice, objector)) {
+      drop_attempt(choice, *at.attempt, false);  // it has let go: nothing more will come that frees its slot
+      return fail_task(task.id, irreproducible());
+    }
   }
   lose_attempt(at, fail(ErrorKind::conflict, "the miner cannot reproduce the tokens it was given"), false);
 }

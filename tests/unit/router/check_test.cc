@@ -217,6 +217,8 @@ TEST_F(VanishedLiarTest, IsStruckWhenTwoOthersCannotReproduceItsTokens) {
   EXPECT_EQ(run.heard->error->kind, ErrorKind::unavailable);
   EXPECT_TRUE(third.heard<protocol::Assign>().empty());
   EXPECT_EQ(hold(session).micro, 1'000'000);
+  for (const auto& [link, node] : core->nodes().nodes()) EXPECT_EQ(node.busy, 0u) << node.id.value;
+  EXPECT_TRUE(second.heard<protocol::Cancel>().empty());  // it has let go by itself
 }
 
 TEST_F(VanishedLiarTest, WithOneOtherMinerAStreamFailsAndTheNextRequestGoesToThatOne) {
