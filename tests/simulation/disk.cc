@@ -109,6 +109,7 @@ int truncate(sqlite3_file* file, sqlite3_int64 size) {
 int sync(sqlite3_file* file, int) {
   File& self = file_of(file);
   if (const int code = self.disk->judge(*self.image, [] {}); code != SQLITE_OK) return code;
+  if (self.disk->sync_fails()) return SQLITE_IOERR_FSYNC;
   if (!self.disk->ignores_syncs()) self.image->sync();
   return SQLITE_OK;
 }

@@ -1,4 +1,5 @@
-// A disk in memory, as a SQLite VFS: it fills up, and it loses what was not synced when the power goes.
+// A disk in memory, as a SQLite VFS: it fills up, it fails, and it loses what was not synced when the power
+// goes.
 //
 // SQLite finds it under the name kDisk; the one that a thread has made last is meant. Its only database is
 // kFile.
@@ -30,6 +31,7 @@ class Disk {
   Disk& operator=(const Disk&) = delete;
 
   void set_full(bool full) { full_ = full; }
+  void set_sync_fails(bool fails) { sync_fails_ = fails; }
   void ignore_syncs() { ignores_syncs_ = true; }  // a planted bug
 
   // The process that has files open ends now. They stay usable for it, to no effect.
@@ -50,6 +52,7 @@ class Disk {
   bool exists(const std::string& name) const { return files_.contains(name); }
   // SQLITE_OK, or why a write, truncation or sync fails. `half` does a part of it.
   int judge(const Image& image, const std::function<void()>& half);
+  bool sync_fails() const { return sync_fails_; }
   bool ignores_syncs() const { return ignores_syncs_; }
   static Disk* current();
 
@@ -57,6 +60,7 @@ class Disk {
   Random random_;
   std::map<std::string, std::shared_ptr<Image>> files_;
   bool full_ = false;
+  bool sync_fails_ = false;
   bool ignores_syncs_ = false;
   Doom doom_;
 };

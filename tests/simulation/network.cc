@@ -105,6 +105,7 @@ void Link::notice_silence() {
 
 void Link::send(protocol::NodeMessage message) {
   if (!connection_ || stopped_) return;
+  if (network_.swallows_ && std::holds_alternative<protocol::AttemptFailed>(message)) return;
   const bool twice = network_.says_twice_ && std::holds_alternative<protocol::Steps>(message);
   if (twice) network_.say_to_router(connection_, message);
   network_.say_to_router(connection_, std::move(message));

@@ -73,7 +73,9 @@ class Network final : public protocol::RouterLinks {
   void part(Path& path);
   void heal(Path& path);
 
-  void say_steps_twice() { says_twice_ = true; }  // a planted bug
+  // Planted bugs.
+  void say_steps_twice() { says_twice_ = true; }
+  void swallow_last_words() { swallows_ = true; }
 
   // Told of every assignment that leaves the router.
   std::function<void(const NodeId& miner, const protocol::Assign& assign)> on_assign;
@@ -103,6 +105,7 @@ class Network final : public protocol::RouterLinks {
   std::vector<std::weak_ptr<Connection>> made_;  // those too that one end has left
   protocol::LinkId last_ = 0;
   bool says_twice_ = false;
+  bool swallows_ = false;
 };
 
 }  // namespace cortensor::simulation

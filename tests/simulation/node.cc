@@ -128,6 +128,10 @@ Node::Node(World& world, protocol::Role role, const Machine& machine, std::strin
 
 Node::~Node() = default;
 
+bool Node::busy() const {
+  return life_ && life_->core->busy_slots() > 0;
+}
+
 void Node::start() {
   if (life_ || dismissed_) return;
   world_.trace.line(path.name, "starts");

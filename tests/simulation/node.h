@@ -20,6 +20,7 @@ class Node {
   void start();
   void crash();
   bool running() const { return life_ != nullptr; }
+  bool busy() const;
   bool dismissed() const { return dismissed_; }  // the router wants it no more
 
   const NodeId& id() const { return path.peer; }

@@ -124,6 +124,9 @@ class SimSettler final : public ledger::Settler {
     for (std::size_t i = 0; i < all.size(); ++i)
       world_.trace.line("settled", all[i].task, all[i].choice, ledger::to_string(all[i].outcome),
                         statuses[i] ? "ok" : to_string(statuses[i].error().kind));
+    for (const Status& status : statuses)
+      if (!status && status.error().kind != ErrorKind::unavailable)
+        world_.trace.violation("the ledger refuses a settlement:", status.error().message);
     const auto report = ledger_.audit();
     if (report && !report->clean()) world_.trace.violation("the books do not balance:", report->violation);
   }

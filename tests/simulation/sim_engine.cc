@@ -70,6 +70,9 @@ Result<engine::SequenceHandle> SimEngine::submit(engine::Submission submission, 
   if (machine_.habit != Habit::honest && random_.chance(machine_.lies_percent)) {
     sequence.habit = machine_.habit;
     sequence.lies_at = random_.below(8);
+    // Who has altered a token may be gone before it has to sign that.
+    if (sequence.habit == Habit::alters_token && random_.chance(50))
+      sequence.breaks_off_at = sequence.lies_at + 1 + random_.below(6);
   }
   const auto time = time_of(submission.request.prompt.size() + submission.given.size(), machine_.prefill);
   sequence.submission = std::move(submission);
@@ -138,7 +141,7 @@ void SimEngine::run(std::uint64_t id) {
         step.token = given[position];
       else if (given[position] != step.token)
         error = fail(ErrorKind::conflict, "given position: another token");
-    } else if (sequence.habit == Habit::fails && lies) {
+    } else if ((sequence.habit == Habit::fails && lies) || position == sequence.breaks_off_at) {
       constexpr std::array kReasons{ErrorKind::internal, ErrorKind::overloaded, ErrorKind::invalid_input,
                                     ErrorKind::conflict, ErrorKind::unsupported};
       error = fail(kReasons[random_.below(kReasons.size())], "made up");

@@ -72,6 +72,7 @@ class SimEngine final : public engine::Engine {
     std::vector<Step> steps;
     Habit habit = Habit::honest;
     std::size_t lies_at = 0;
+    std::optional<std::size_t> breaks_off_at;
     bool cancelled = false;
   };
 

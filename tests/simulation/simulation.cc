@@ -54,7 +54,7 @@ class Simulation {
       customers_.push_back(std::make_unique<Customer>(world_, router_, i, account));
       accounts_.push_back(account);
     }
-    const auto miners = random_.between(1, 5), validators = random_.between(0, 3);
+    const auto miners = random_.between(random_.chance(20) ? 1 : 2, 6), validators = random_.between(0, 3);
     const unsigned liars = random_.chance(40) ? 0 : 40;
     for (std::uint32_t i = 0; i < miners + validators; ++i) {
       const protocol::Role role = i < miners ? protocol::Role::miner : protocol::Role::validator;
@@ -75,6 +75,7 @@ class Simulation {
     }
     if (world_.fault == Fault::syncs_ignored) world_.disk.ignore_syncs();
     if (world_.fault == Fault::steps_twice) world_.network.say_steps_twice();
+    if (world_.fault == Fault::last_words_lost) world_.network.swallow_last_words();
     static std::uint64_t runs = 0;
     if (world_.fault == Fault::not_repeatable) world_.trace.line("run", ++runs);
   }
@@ -112,6 +113,12 @@ class Simulation {
         fill_disk(true);
         later(50, 5'000, [this] { fill_disk(false); });
       });
+    for (auto n = times(2); n > 0; --n)
+      later(0, time, [this] {
+        world_.trace.line("disk", "cannot sync");
+        world_.disk.set_sync_fails(true);
+        later(50, 5'000, [this] { world_.disk.set_sync_fails(false); });
+      });
     for (auto n = times(2); n > 0; --n) later(0, time, [this] { set_wall(random_.time(-30'000, 30'000)); });
   }
   End how() { return random_.chance(50) ? End::killed : End::power_lost; }
@@ -133,14 +140,21 @@ class Simulation {
   void rest() {
     constexpr std::chrono::seconds kRecovery{10}, kLongest{120};
     fill_disk(false);
+    world_.disk.set_sync_fails(false);
     pass(kRecovery);  // accidents that were under way end by themselves
     const auto deadline = world_.timeline.now() + kLongest;
     while (!world_.trace.failed() && world_.timeline.now() < deadline && !idle()) pass(milliseconds(500));
+    pass(kRecovery);  // cancelled work is let go
     if (world_.trace.failed()) return;
     for (const auto& customer : customers_)
       for (const auto& order : customer->orders())
         if (order->end == Order::End::running) world_.trace.violation(order->task, "was lost");
     if (!idle()) return world_.trace.violation("the router has tasks that nobody waits for");
+    for (const auto& [link, node] : router_.core().nodes().nodes())
+      if (node.busy != 0)
+        world_.trace.violation(node.id, "counts as busy, and nothing is asked of it:", node.busy);
+    for (const auto& node : nodes_)
+      if (node->busy()) world_.trace.violation(node->path.name, "works for nobody");
     for (const auto& customer : customers_) customer->leave();
     set_wall(milliseconds(300'000));  // past the end of every session
     pass(std::chrono::seconds(5));
@@ -230,7 +244,7 @@ std::string_view to_string(Fault fault) {
   constexpr std::array<std::string_view, kFaults> kNames{
       "none",         "settled_twice", "settlement_lost", "settlement_unheard", "paid_too_much",
       "invalid_paid", "delta_twice",   "end_unheard",     "lies_accepted",      "truth_refused",
-      "clock_stands", "syncs_ignored", "steps_twice",     "not_repeatable"};
+      "clock_stands", "syncs_ignored", "steps_twice",     "last_words_lost",    "not_repeatable"};
   return kNames[static_cast<std::size_t>(fault)];
 }
 

@@ -41,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, Planted,
                                          Fault::settlement_unheard, Fault::paid_too_much, Fault::invalid_paid,
                                          Fault::delta_twice, Fault::end_unheard, Fault::lies_accepted,
                                          Fault::truth_refused, Fault::clock_stands, Fault::syncs_ignored,
-                                         Fault::steps_twice),
+                                         Fault::steps_twice, Fault::last_words_lost),
                          [](const auto& one) { return std::string(to_string(one.param)); });
 
 }  // namespace

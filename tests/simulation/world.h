@@ -31,9 +31,10 @@ enum class Fault : std::uint8_t {
   clock_stands,        // the router's wall clock does not move: sessions never expire
   syncs_ignored,       // the disk forgets what it said was safe
   steps_twice,         // the network says what nodes say twice
+  last_words_lost,     // it swallows a miner's word that it has let go
   not_repeatable,      // something outside of the seed decides
 };
-inline constexpr std::size_t kFaults = 14;
+inline constexpr std::size_t kFaults = 15;
 std::string_view to_string(Fault fault);
 
 struct World {
