@@ -74,6 +74,8 @@ class SimSettler final : public ledger::Settler {
       all.insert(all.end(), order.settlements.begin(), order.settlements.end());
     std::vector<Status> statuses = spoil_and_book(all, booking_.back().now);
     if (dying_) return;
+    if (world_.disk.sync_fails())
+      for (const ledger::Settlement& one : all) world_.perhaps_booked.insert(one.task);
     const bool unavailable =
         !all.empty() && !statuses.front() && statuses.front().error().kind == ErrorKind::unavailable;
     if (unavailable && process_.now() < deadline)

@@ -55,6 +55,9 @@ struct World {
   std::uint64_t names = 0;
   std::set<Digest> forged_requests;  // those that a miner who changes answers has been given
   std::set<NodeId> liars;
+  // Their booking failed on a disk that did not sync: if the router dies then, they may be booked all the
+  // same. Spec: docs/spec/ledger.md, 5
+  std::set<TaskId> perhaps_booked;
 };
 
 }  // namespace cortensor::simulation
