@@ -362,7 +362,10 @@ void TaskTable::object(const Found& at) {
 bool TaskTable::take_back(Task& task, Choice& choice, const NodeId& objector, std::size_t agreed) {
   if (!choice.supplier || !task.listener) return false;
   const std::size_t seen = task.listener->on_retract(choice.index);
-  if (seen > agreed) return false;
+  if (seen > agreed) {
+    choice.shorten(seen, *task.spec.model);  // what it has let go of is to be delivered again
+    return false;
+  }
   log::warning("answer_taken_back", {{"task", task.id.value},
                                      {"choice", choice.index},
                                      {"tokens", choice.delivered.size() - seen},

@@ -221,6 +221,22 @@ TEST_F(VanishedLiarTest, IsStruckWhenTwoOthersCannotReproduceItsTokens) {
   EXPECT_TRUE(second.heard<protocol::Cancel>().empty());  // it has let go by itself
 }
 
+TEST_F(CheckTest, WhatAClientLetsGoInVainIsDeliveredAgain) {
+  FakeNode& honest = add_miner(4, 900);
+  FakeNode& slanderer = add_miner(4, 300);
+  FakeNode& next = add_miner(4, 200);
+  const auto session = open();
+  const Run run = submit(session);
+  run.heard->held_back = 1;
+  honest.send_steps(honest.heard<protocol::Assign>().at(0), 0, 6);
+  links.cut(honest.link);
+  slanderer.object(slanderer.heard<protocol::Assign>().at(0), 3);  // the client has seen more than that
+  const auto assign = next.heard<protocol::Assign>().at(0);
+  EXPECT_EQ(assign.given.size(), 5u);
+  next.run(assign);
+  EXPECT_EQ(run.heard->tokens[0], next.answer(assign).size());
+}
+
 TEST_F(VanishedLiarTest, WithOneOtherMinerAStreamFailsAndTheNextRequestGoesToThatOne) {
   FakeNode& only = add_miner(4, 300);
   lie_and_leave();

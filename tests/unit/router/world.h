@@ -26,7 +26,8 @@ struct Heard final : TaskListener {
   std::vector<Standing> standings;
   std::optional<TaskResult> result;
   std::optional<Error> error;
-  bool streamed = true;  // the client sees every token at once, or nothing before the end
+  bool streamed = true;       // the client sees every token at once, or nothing before the end
+  std::size_t held_back = 0;  // of the tokens streamed, those whose text has yet to show
 
   void on_waiting(const Standing& standing) override { standings.push_back(standing); }
   void on_delta(const Delta& delta) override {
@@ -37,7 +38,7 @@ struct Heard final : TaskListener {
     EXPECT_TRUE(embeddings.emplace(choice, std::vector<float>(elements.begin(), elements.end())).second);
   }
   std::size_t on_retract(std::uint32_t choice) override {
-    if (streamed) return tokens[choice];
+    if (streamed) return tokens[choice] -= held_back;
     texts[choice].clear();
     return tokens[choice] = 0;
   }
