@@ -200,6 +200,10 @@ class Simulation {
       world_.trace.violation(task, choice, "was settled, and nobody has asked for it");
 
     for (const auto& node : nodes_)
+      if (const auto seen = ledger.node(node->id()); seen && seen->strikes > 0)
+        world_.trace.line(node->path.name, to_string(node->habit()), "has strikes:", seen->strikes,
+                          seen->reason);
+    for (const auto& node : nodes_)
       if (node->habit() == Habit::honest && known(ledger.quarantined(node->id())))
         world_.trace.violation(node->path.name,
                                "is honest, and in quarantine:", known(ledger.node(node->id())).reason);
