@@ -15,16 +15,23 @@ function(add_layer name)
   endif()
 endfunction()
 
-# add_layer_tests(<name> SOURCES ... [USES ...] [LIBRARIES ...] [LABELS ...] [TIMEOUT seconds]): one GoogleTest
-# program per layer, one CTest entry per test case group (program), so that a stray symbol fails to link.
+# add_layer_tests(<name> SOURCES ... [USES ...] [LIBRARIES ...] [LABELS ...] [TIMEOUT seconds] [TOGETHER filter]): one
+# GoogleTest program per layer, so that a stray symbol fails to link. One CTest entry per test; those that the filter
+# names are one entry, because they share what is slow to set up.
 function(add_layer_tests name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;USES;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;TOGETHER" "SOURCES;USES;LIBRARIES;LABELS" ${ARGN})
   list(TRANSFORM ARG_USES PREPEND cortensor_)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_USES} ${ARG_LIBRARIES} cortensor_warnings GTest::gmock GTest::gtest_main)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
-  gtest_discover_tests(${name} TEST_PREFIX "${name}." PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+  if(ARG_TOGETHER)
+    add_test(NAME ${name}.together COMMAND ${name} --gtest_filter=${ARG_TOGETHER})
+    set_tests_properties(${name}.together PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+                         SKIP_REGULAR_EXPRESSION "is not installed")
+    set(others TEST_FILTER "-${ARG_TOGETHER}")
+  endif()
+  gtest_discover_tests(${name} ${others} TEST_PREFIX "${name}." PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
                        DISCOVERY_TIMEOUT 60)
 endfunction()

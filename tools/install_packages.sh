@@ -2,9 +2,9 @@
 # Installs the Debian packages that are missing. Usage: install_packages.sh run|test|neon
 set -eu
 packages="g++ cmake ninja-build ccache libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libboost1.81-dev
-  nlohmann-json3-dev libcli11-dev libexpected-dev libssl-dev libsodium-dev libsqlite3-dev libedit-dev pkg-config"
+  nlohmann-json3-dev libcli11-dev libexpected-dev libssl-dev libsodium-dev libsqlite3-dev libpq-dev libedit-dev pkg-config"
 if [ "$1" = test ]; then
-  packages="$packages libgtest-dev libgmock-dev libbenchmark-dev python3 clang libclang-rt-14-dev curl"
+  packages="$packages libgtest-dev libgmock-dev libbenchmark-dev python3 clang libclang-rt-14-dev curl postgresql-15"
   command -v node >/dev/null || packages="$packages nodejs"
   command -v npm >/dev/null || packages="$packages npm"
 fi

@@ -3,35 +3,24 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
-#include <filesystem>
 
 #include "app/command.h"
+#include "app/ledger_option.h"
 #include "app/number_option.h"
 #include "app/printable.h"
 #include "app/subcommands.h"
 #include "base/hex.h"
 #include "crypto/ed25519.h"
-#include "ledger/sqlite_ledger.h"
 
 namespace cortensor::app {
 namespace {
 
 struct Options {
-  std::string data, name, label, credits, reference, account, key_id, node;
+  std::string data, ledger, name, label, credits, reference, account, key_id, node;
 };
 
 WallTime now() {
   return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-}
-
-Result<std::unique_ptr<ledger::Ledger>> open_ledger(const std::string& data) {
-  std::error_code error;
-  if (!std::filesystem::exists(data + "/ledger.sqlite", error))
-    return fail(ErrorKind::not_found,
-                "no router's ledger in " + data + "; start the router once to make one");
-  auto opened = ledger::open_sqlite_ledger(data + "/ledger.sqlite");
-  if (!opened) return std::move(opened).error_context("ledger in " + data);
-  return opened;
 }
 
 Result<ledger::Account> named(ledger::Ledger& book, const std::string& name) {
@@ -40,7 +29,7 @@ Result<ledger::Account> named(ledger::Ledger& book, const std::string& name) {
 }
 
 Result<Exit> create(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   Credits amount{};
   if (!options.credits.empty()) {
@@ -56,7 +45,7 @@ Result<Exit> create(const Options& options) {
 }
 
 Result<Exit> deposit(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto account = named(**book, options.account);
   if (!account) return account.error();
@@ -69,7 +58,7 @@ Result<Exit> deposit(const Options& options) {
 }
 
 Result<Exit> create_key(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto account = named(**book, options.account);
   if (!account) return account.error();
@@ -88,7 +77,7 @@ std::string date_of(WallTime time) {
 }
 
 Result<Exit> list_keys(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto account = named(**book, options.account);
   if (!account) return account.error();
@@ -102,7 +91,7 @@ Result<Exit> list_keys(const Options& options) {
 }
 
 Result<Exit> revoke(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   if (auto status = (*book)->revoke_api_key(options.key_id); !status) return std::move(status).error();
   std::printf("revoked  %s\n", options.key_id.c_str());
@@ -110,7 +99,7 @@ Result<Exit> revoke(const Options& options) {
 }
 
 Result<Exit> pardon(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   if (auto status = (*book)->pardon(NodeId(options.node), now()); !status) return std::move(status).error();
   std::printf("pardoned  %s\n", options.node.c_str());
@@ -118,7 +107,7 @@ Result<Exit> pardon(const Options& options) {
 }
 
 Result<Exit> pay_out(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto amount = parse_credits(options.credits);
   if (!amount) return amount.error();
@@ -148,7 +137,7 @@ void print_node(const ledger::Node& node, const std::string& roles) {
 }
 
 Result<Exit> list(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto accounts = (*book)->list_accounts();
   if (!accounts) return accounts.error();
@@ -172,7 +161,7 @@ Result<Exit> list(const Options& options) {
 }
 
 Result<Exit> audit(const Options& options) {
-  auto book = open_ledger(options.data);
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto report = (*book)->audit();
   if (!report) return report.error();
@@ -200,6 +189,7 @@ void add_account(CLI::App& root) {
   CLI::App* command = root.add_subcommand("account", "Operator: accounts, keys and books of a router");
   command->require_subcommand(1);
   command->add_option("--data", options->data, "the router's data folder")->required();
+  add_ledger_option(command, options->ledger);
   examples(command,
            "  cortensor account --data local/router create alice --credits 5\n"
            "  cortensor account --data local/router deposit alice 2.5 --reference payment-17\n"

@@ -4,18 +4,18 @@
 #include <filesystem>
 
 #include "app/command.h"
+#include "app/ledger_option.h"
 #include "app/number_option.h"
 #include "app/secret_file.h"
 #include "app/subcommands.h"
 #include "crypto/ed25519.h"
-#include "ledger/sqlite_ledger.h"
 #include "protocol/join_link.h"
 
 namespace cortensor::app {
 namespace {
 
 struct Options {
-  std::string data, role = "miner", address, token_file;
+  std::string data, ledger, role = "miner", address, token_file;
   std::uint32_t uses = 1, days = 7;
 };
 
@@ -30,7 +30,7 @@ Result<Exit> invite(const Options& options) {
   // Read as a node will read it, before a token is made for it.
   auto link = protocol::parse_join_link("cortensor://" + options.address + "/" + key->node_id().value);
   if (!link) return link.error();
-  auto book = ledger::open_sqlite_ledger(options.data + "/ledger.sqlite");
+  auto book = open_routers_ledger(options.ledger, options.data);
   if (!book) return book.error();
   const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
   const auto role = options.role == "miner" ? ledger::Role::miner : ledger::Role::validator;
@@ -51,6 +51,7 @@ void add_invite(CLI::App& root) {
   auto options = std::make_shared<Options>();
   CLI::App* command = root.add_subcommand("invite", "Operator: make a join link for miners or validators");
   command->add_option("--data", options->data, "the router's data folder")->required();
+  add_ledger_option(command, options->ledger);
   command->add_option("--address", options->address, "HOST:PORT at which nodes reach the router")->required();
   command->add_option("--role", options->role)
       ->check(CLI::IsMember({"miner", "validator"}))

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "app/command.h"
+#include "app/ledger_option.h"
 #include "app/model_path.h"
 #include "app/number_option.h"
 #include "app/secret_file.h"
@@ -82,6 +83,7 @@ void add_router(CLI::App& root) {
   CLI::App* command = root.add_subcommand("router", "Serve clients, miners and validators");
   command->add_option("--data", options->data, "folder for the router's key and ledger; made on first use")
       ->required();
+  add_ledger_option(command, options->router.ledger);
   command->add_option("-m,--model", options->models, "model file to serve, PATH or ID=PATH; may be repeated")
       ->required();
   command->add_option("--api", options->api, "address for clients")->capture_default_str();
@@ -105,7 +107,9 @@ void add_router(CLI::App& root) {
       command,
       "  cortensor router --data local/router --model models/llama-tales-26m.q8_0.gguf\n"
       "  cortensor router --data /var/lib/cortensor --api 0.0.0.0:443 --nodes 0.0.0.0:7601 \\\n"
-      "    --tls-certificate fullchain.pem --tls-key key.pem --model llama=/models/llama-3.2-1b.q8_0.gguf");
+      "    --tls-certificate fullchain.pem --tls-key key.pem --model llama=/models/llama-3.2-1b.q8_0.gguf\n"
+      "  cortensor router --data /var/lib/cortensor --ledger postgresql://cortensor@db.example/cortensor \\\n"
+      "    --model models/llama-tales-26m.q8_0.gguf");
   run_with(command, [options] { return run(*options); });
 }
 

@@ -12,7 +12,7 @@
 #include "app/secret_file.h"
 #include "client/api_client.h"
 #include "crypto/ed25519.h"
-#include "ledger/sqlite_ledger.h"
+#include "ledger/open_ledger.h"
 #include "protocol/join_link.h"
 
 namespace cortensor::app {
@@ -95,7 +95,7 @@ Status LocalNetwork::prepare(const LocalNetworkOptions& options) {
   node_port_ = *node_port;
   url_ = "http://127.0.0.1:" + std::to_string(api_port_);
 
-  auto book = ledger::open_sqlite_ledger(data / "router" / "ledger.sqlite");
+  auto book = ledger::open_ledger(data / "router" / "ledger.sqlite");
   if (!book) return book.error();
   auto api_key = open_account(**book, data / "api_key", options.credits);
   if (!api_key) return api_key.error();

@@ -186,6 +186,22 @@ Error token_refused(std::string_view why) {
   return fail(ErrorKind::forbidden, "join token " + std::string(why));
 }
 
+Result<std::size_t> checked_schema(std::int64_t version, std::size_t known) {
+  if (version >= 0 && version <= static_cast<std::int64_t>(known)) return static_cast<std::size_t>(version);
+  return fail(ErrorKind::unsupported, "the ledger has schema version " + std::to_string(version) +
+                                          ", written by a later program; this one knows " +
+                                          std::to_string(known));
+}
+
+bool is_storable(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0 || text[0] == '\0') return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string task_reference(const TaskId& task, std::uint32_t choice) {
   return task.value + "/" + std::to_string(choice);
 }

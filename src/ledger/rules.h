@@ -45,6 +45,12 @@ Error not_reversible(const TaskId& task, std::uint32_t choice, std::string_view 
 Error node_quarantined(const NodeId& node, std::string_view reason);
 Error token_refused(std::string_view why);
 
+// A schema's version, unless a later program wrote it than one that knows `known` versions.
+Result<std::size_t> checked_schema(std::int64_t version, std::size_t known);
+
+// UTF-8 without NUL: what every database can hold as text.
+bool is_storable(std::string_view text);
+
 std::string task_reference(const TaskId& task, std::uint32_t choice);
 
 }  // namespace cortensor::ledger

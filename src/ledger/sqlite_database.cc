@@ -6,204 +6,253 @@
 
 #include <cerrno>
 #include <cstring>
+#include <unordered_map>
 
 #include "base/check.h"
+#include "ledger/rules.h"
+#include "ledger/sqlite_schema.h"
 
 namespace cortensor::ledger {
 namespace {
 
-// What a caller can act on: the disk, a lock, damage. Anything else is our own mistake.
-Error error_of(int code, const std::string& name, const char* detail) {
-  const auto failure = [&](ErrorKind kind, std::string what) {
-    return fail(kind, "ledger " + name + ": " + what);
-  };
-  switch (code & 0xff) {
-    case SQLITE_FULL:
-      return failure(ErrorKind::unavailable, "disk full");
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return failure(ErrorKind::unavailable, "locked by another process for too long");
-    case SQLITE_IOERR:
-      return failure(ErrorKind::unavailable,
-                     "reading or writing the file failed (code " + std::to_string(code) + ")");
-    case SQLITE_CANTOPEN:
-      return failure(ErrorKind::unavailable, "cannot open the file");
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-      return failure(ErrorKind::unavailable, "no permission to write the file");
-    case SQLITE_NOMEM:
-      return failure(ErrorKind::unavailable, "out of memory");
-    case SQLITE_NOTADB:
-      return failure(ErrorKind::corrupt, "not a ledger");
-    case SQLITE_CORRUPT:
-      return failure(ErrorKind::corrupt, "the file is damaged");
-    default:
-      return failure(ErrorKind::internal, detail);
+class SqliteDatabase final : public Database {
+ public:
+  SqliteDatabase(std::string name, std::chrono::milliseconds patience)
+      : Database(std::move(name), patience) {}
+  ~SqliteDatabase() override {
+    for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+    CORTENSOR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
   }
-}
 
-}  // namespace
+  Status open(const std::filesystem::path& path, const std::string& vfs);
+  // Creates or updates the tables; refuses what is not a ledger, is damaged, or comes from a later version.
+  Status prepare();
 
-// ---- Query ----
+  std::string damage() override;
 
-Query::Query(Query&& other) noexcept
-    : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)) {}
+ protected:
+  std::unique_ptr<Rows> execute(const char* sql, std::span<const Parameter> parameters) override;
+  std::int64_t touched() const override { return sqlite3_changes64(handle_); }
+  void script(const char* sql) override;
+  // Who changes takes the write lock first, so there is only one at a time.
+  void begin(Scope scope) override { script(scope == Scope::read ? "BEGIN" : "BEGIN IMMEDIATE"); }
+  void commit() override { script("COMMIT"); }
+  void roll_back() override;
 
-Query::~Query() {
-  if (!statement_) return;
-  sqlite3_reset(statement_);
-  sqlite3_clear_bindings(statement_);
-}
+ private:
+  friend class SqliteRows;
 
-bool Query::next() {
-  if (!statement_ || database_->failed()) return false;
-  const int code = sqlite3_step(statement_);
-  if (code == SQLITE_ROW) return true;
-  if (code != SQLITE_DONE) database_->fail_with(code);
-  return false;
-}
+  void fail_with_code(int code);
+  Result<std::size_t> schema_version();  // 0: an empty file
+  Status enter_write_ahead_mode();
 
-std::int64_t Query::integer(int column) const {
-  return statement_ ? sqlite3_column_int64(statement_, column) : 0;
-}
+  sqlite3* handle_ = nullptr;
+  std::unordered_map<const char*, sqlite3_stmt*> statements_;
+  int code_ = 0;  // SQLite's, of the latest failure
+};
 
-std::string Query::text(int column) const {
-  const unsigned char* raw = statement_ ? sqlite3_column_text(statement_, column) : nullptr;
-  if (!raw) return {};
-  return {reinterpret_cast<const char*>(raw),
-          static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
-}
+class SqliteRows final : public Rows {
+ public:
+  SqliteRows(SqliteDatabase& database, sqlite3_stmt* statement)
+      : database_(database), statement_(statement) {}
+  SqliteRows(const SqliteRows&) = delete;
+  SqliteRows& operator=(const SqliteRows&) = delete;
+  ~SqliteRows() override {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+  }
 
-bool Query::is_null(int column) const {
-  return !statement_ || sqlite3_column_type(statement_, column) == SQLITE_NULL;
-}
-
-Digest Query::digest(int column) const {
-  Digest digest{};
-  const void* raw = statement_ ? sqlite3_column_blob(statement_, column) : nullptr;
-  if (raw && sqlite3_column_bytes(statement_, column) == static_cast<int>(digest.size()))
+  bool next() override {
+    const int code = sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code != SQLITE_DONE) database_.fail_with_code(code);
+    return false;
+  }
+  bool is_null(int column) const override { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+  std::int64_t integer(int column) const override { return sqlite3_column_int64(statement_, column); }
+  std::string text(int column) const override {
+    const unsigned char* raw = sqlite3_column_text(statement_, column);
+    if (!raw) return {};
+    return {reinterpret_cast<const char*>(raw),
+            static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  }
+  std::optional<Digest> digest(int column) const override {
+    Digest digest{};
+    const void* raw = sqlite3_column_blob(statement_, column);
+    if (!raw || sqlite3_column_bytes(statement_, column) != static_cast<int>(digest.size()))
+      return std::nullopt;
     std::memcpy(digest.data(), raw, digest.size());
-  else
-    mark_corrupt();
-  return digest;
-}
+    return digest;
+  }
 
-void Query::mark_corrupt() const {
-  if (!database_->failed()) database_->mark_corrupt("a stored value is out of its range");
-}
+  // SQLite copies: the rows outlive the expression that made the values.
+  int bind(int at, std::monostate) { return sqlite3_bind_null(statement_, at); }
+  int bind(int at, std::int64_t value) { return sqlite3_bind_int64(statement_, at, value); }
+  int bind(int at, std::string_view value) {
+    const char* raw = value.data() ? value.data() : "";
+    return sqlite3_bind_text64(statement_, at, raw, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
+  int bind(int at, const Digest& value) {
+    return sqlite3_bind_blob64(statement_, at, value.data(), value.size(), SQLITE_TRANSIENT);
+  }
 
-void Query::bind(int at, std::int64_t value) {
-  if (statement_) CORTENSOR_CHECK(sqlite3_bind_int64(statement_, at, value) == SQLITE_OK);
-}
+ private:
+  SqliteDatabase& database_;
+  sqlite3_stmt* statement_;
+};
 
-// SQLite copies: a query outlives the expression that made its values.
-void Query::bind(int at, std::string_view value) {
-  if (!statement_) return;
-  const char* raw = value.data() ? value.data() : "";
-  const int code = sqlite3_bind_text64(statement_, at, raw, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-  if (code != SQLITE_OK) database_->fail_with(code);
-}
-
-void Query::bind(int at, const Digest& value) {
-  if (!statement_) return;
-  const int code = sqlite3_bind_blob64(statement_, at, value.data(), value.size(), SQLITE_TRANSIENT);
-  if (code != SQLITE_OK) database_->fail_with(code);
-}
-
-// ---- Database ----
-
-Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& path,
-                                                 std::chrono::milliseconds busy_timeout,
-                                                 const std::string& vfs) {
-  const std::string name = path.filename().string();
+Status SqliteDatabase::open(const std::filesystem::path& path, const std::string& vfs) {
   // Made here, because SQLite would make it readable by all; its companions -wal and -shm take the mode over.
   // A file that exists is not touched: closing it would drop the locks of this process's other connections.
   if (const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); file >= 0)
     ::close(file);
   else if (errno != EEXIST)
     return fail(ErrorKind::unavailable,
-                "ledger " + name + ": cannot create the file: " + std::strerror(errno));
+                "ledger " + name() + ": cannot create the file: " + std::strerror(errno));
 
-  sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+  const int code = sqlite3_open_v2(path.c_str(), &handle_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
                                    vfs.empty() ? nullptr : vfs.c_str());
-  std::unique_ptr<Database> database(new Database(handle, name, busy_timeout));
-  if (code != SQLITE_OK)
-    return error_of(code, name, handle ? sqlite3_errmsg(handle) : "cannot open the file");
-  sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, static_cast<int>(busy_timeout.count()));
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
-  database->script("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;");
-  if (database->failed()) return *database->error_;
-  return database;
+  if (code != SQLITE_OK) {
+    fail_with_code(code);
+    return failure();
+  }
+  sqlite3_extended_result_codes(handle_, 1);
+  sqlite3_busy_timeout(handle_, static_cast<int>(patience().count()));
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  script("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;");
+  if (failed()) return failure();
+  return ok();
 }
 
-Database::~Database() {
-  for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
-  CORTENSOR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
+Result<std::size_t> SqliteDatabase::schema_version() {
+  Query application = query("PRAGMA application_id");
+  const std::int64_t id = application.next() ? application.integer(0) : 0;
+  Query tables = query("SELECT count(*) FROM sqlite_schema");
+  if (tables.next() && tables.integer(0) == 0) return 0;
+  if (id != kSqliteApplicationId) return fail(ErrorKind::corrupt, "the file is not a ledger");
+  Query applied = query("SELECT coalesce(max(version), 0) FROM migrations");
+  return checked_schema(applied.next() ? applied.integer(0) : 0, kSqliteMigrations.size());
 }
 
-// SQLite does not always wait for a lock here: two processes that open a new file may meet.
-Status Database::enter_write_ahead_mode() {
-  const auto deadline = Clock::now() + busy_timeout_;
+Status SqliteDatabase::prepare() {
+  const auto found = read([&]() -> Result<std::size_t> {
+    if (Query check = query("PRAGMA quick_check(1)"); check.next() && check.text(0) != "ok")
+      return fail(ErrorKind::corrupt, "the ledger is damaged: " + check.text(0));
+    return schema_version();
+  });
+  if (!found) return found.error();
+  if (auto status = enter_write_ahead_mode(); !status) return status;
+  if (*found == kSqliteMigrations.size()) return ok();
+  return change([&]() -> Status {
+    const auto version = schema_version();  // again, under the lock: another process may have come first
+    if (!version) return version.error();
+    static_assert(kSqliteApplicationId == 0x43544c47);
+    if (*version == 0)
+      script(
+          "PRAGMA application_id = 0x43544c47; CREATE TABLE migrations (version INTEGER PRIMARY KEY) "
+          "STRICT;");
+    for (std::size_t next = *version; next < kSqliteMigrations.size(); ++next) {
+      script(kSqliteMigrations[next]);
+      run("INSERT INTO migrations (version) VALUES ($1)", std::uint64_t{next + 1});
+    }
+    return ok();
+  });
+}
+
+// Lasting: the file keeps the mode. SQLite does not always wait for a lock here: two processes that open a
+// new file may meet.
+Status SqliteDatabase::enter_write_ahead_mode() {
+  const auto deadline = Clock::now() + patience();
   for (;;) {
-    error_.reset();
+    forget_failure();
     if (Query mode = query("PRAGMA journal_mode = WAL"); mode.next() && mode.text(0) == "wal") return ok();
     if (!failed())
-      return fail(ErrorKind::unavailable, "ledger " + name_ + ": no write-ahead log on this disk");
-    if ((code_ & 0xff) != SQLITE_BUSY || Clock::now() >= deadline) return *error_;
+      return fail(ErrorKind::unavailable, "ledger " + name() + ": no write-ahead log on this disk");
+    if ((code_ & 0xff) != SQLITE_BUSY || Clock::now() >= deadline) return failure();
     sqlite3_sleep(10);
   }
 }
 
-std::int64_t Database::changes() const {
-  return failed() ? 0 : sqlite3_changes64(handle_);
+std::string SqliteDatabase::damage() {
+  if (Query check = query("PRAGMA integrity_check(1)"); check.next() && check.text(0) != "ok")
+    return "the file is damaged: " + check.text(0);
+  if (Query lost = query("SELECT 'a row of ' || \"table\" || ' refers to nothing in ' || parent"
+                         " FROM pragma_foreign_key_check LIMIT 1");
+      lost.next())
+    return lost.text(0);
+  return {};
 }
 
-void Database::mark_corrupt(std::string what) {
-  error_ = fail(ErrorKind::corrupt, "ledger " + name_ + ": " + what);
-}
-
-void Database::script(const char* sql) {
-  if (failed()) return;
-  if (const int code = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr); code != SQLITE_OK)
-    fail_with(code);
-}
-
-sqlite3_stmt* Database::prepare(const char* sql) {
-  if (failed()) return nullptr;
+std::unique_ptr<Rows> SqliteDatabase::execute(const char* sql, std::span<const Parameter> parameters) {
   sqlite3_stmt*& statement = statements_[sql];
   if (!statement) {
     const int code = sqlite3_prepare_v3(handle_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
     if (code != SQLITE_OK) {
-      fail_with(code);
+      fail_with_code(code);
       return nullptr;
     }
   }
   CORTENSOR_CHECK(!sqlite3_stmt_busy(statement));
-  return statement;
+  auto rows = std::make_unique<SqliteRows>(*this, statement);
+  int at = 0;
+  for (const Parameter& parameter : parameters) {
+    ++at;
+    const int code = std::visit([&](const auto& value) { return rows->bind(at, value); }, parameter);
+    if (code != SQLITE_OK) fail_with_code(code);
+  }
+  return rows;
+}
+
+void SqliteDatabase::script(const char* sql) {
+  if (failed()) return;
+  if (const int code = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr); code != SQLITE_OK)
+    fail_with_code(code);
 }
 
 // Some errors (disk full, among others) have rolled back already.
-void Database::roll_back() {
+void SqliteDatabase::roll_back() {
   if (sqlite3_get_autocommit(handle_) == 0) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
-Error Database::told() {
-  const Error error = *error_;
-  if (health_ && told_ != error.message) {
-    told_ = error.message;
-    health_(error);
+// What a caller can act on: the disk, a lock, damage. Anything else is our own mistake.
+void SqliteDatabase::fail_with_code(int code) {
+  if (failed()) return;
+  code_ = code;
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return fail_with(ErrorKind::unavailable, "disk full");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return fail_with(ErrorKind::unavailable, "locked by another process for too long");
+    case SQLITE_IOERR:
+      return fail_with(ErrorKind::unavailable,
+                       "reading or writing the file failed (code " + std::to_string(code) + ")");
+    case SQLITE_CANTOPEN:
+      return fail_with(ErrorKind::unavailable, "cannot open the file");
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return fail_with(ErrorKind::unavailable, "no permission to write the file");
+    case SQLITE_NOMEM:
+      return fail_with(ErrorKind::unavailable, "out of memory");
+    case SQLITE_NOTADB:
+      return fail_with(ErrorKind::corrupt, "not a ledger");
+    case SQLITE_CORRUPT:
+      return fail_with(ErrorKind::corrupt, "the file is damaged");
+    default:
+      return fail_with(ErrorKind::internal, sqlite3_errmsg(handle_));
   }
-  return error;
 }
 
-void Database::fail_with(int code) {
-  if (failed()) return;
-  error_ = error_of(code, name_, sqlite3_errmsg(handle_));
-  code_ = code;
+}  // namespace
+
+Result<std::unique_ptr<Database>> open_sqlite(const std::filesystem::path& path,
+                                              std::chrono::milliseconds patience, const std::string& vfs) {
+  auto database = std::make_unique<SqliteDatabase>(path.filename().string(), patience);
+  if (auto status = database->open(path, vfs); !status) return status.error();
+  if (auto status = database->prepare(); !status) return status.error();
+  return database;
 }
 
 }  // namespace cortensor::ledger

@@ -8,9 +8,9 @@
 namespace cortensor::ledger {
 
 // PRAGMA application_id of our files: "CTLG".
-inline constexpr std::int64_t kApplicationId = 0x43544c47;
+inline constexpr std::int64_t kSqliteApplicationId = 0x43544c47;
 
-inline constexpr std::array<const char*, 2> kMigrations = {R"sql(
+inline constexpr std::array<const char*, 2> kSqliteMigrations = {R"sql(
 CREATE TABLE accounts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -139,7 +139,7 @@ CREATE VIEW posting_rows AS
   SELECT entry, kind, reference, book, amount, party, at, postings.id AS number
   FROM postings JOIN entries ON entries.id = entry;
 )sql",
-                                                           R"sql(
+                                                                 R"sql(
 -- What a session asks of its miners; the ids of named ones, separated by spaces.
 ALTER TABLE sessions ADD COLUMN min_tokens_per_second INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN max_first_token_ms INTEGER NOT NULL DEFAULT 0;

@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "crypto/ed25519.h"
 #include "http/server.h"
+#include "ledger/open_ledger.h"
 #include "ledger/settlement_thread.h"
-#include "ledger/sqlite_ledger.h"
 #include "router/api/api.h"
 #include "router/core/router_core.h"
 #include "router/model_loader.h"
@@ -89,8 +89,8 @@ class FolderLock {
 };
 
 // The disk that fills up is the operator's business, not only that of the client whose request fails.
-ledger::SqliteOptions logged(const char* user) {
-  ledger::SqliteOptions options;
+ledger::LedgerOptions logged(const char* user) {
+  ledger::LedgerOptions options;
   options.health = [user](const Status& status) {
     if (status)
       log::info("ledger_works_again", {{"user", user}});
@@ -152,9 +152,10 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
     if (!served) return std::move(served).error();
     if (auto status = catalogue.add(std::move(*served)); !status) return status.error();
   }
-  auto ledger = ledger::open_sqlite_ledger(options.data / "ledger.sqlite", logged("router"));
+  if (options.ledger.empty()) options.ledger = (options.data / "ledger.sqlite").string();
+  auto ledger = ledger::open_ledger(options.ledger, logged("router"));
   if (!ledger) return std::move(ledger).error();
-  auto ledger_for_settling = ledger::open_sqlite_ledger(options.data / "ledger.sqlite", logged("settlement"));
+  auto ledger_for_settling = ledger::open_ledger(options.ledger, logged("settlement"));
   if (!ledger_for_settling) return std::move(ledger_for_settling).error();
   if (auto status = set_prices(**ledger, options.models); !status) return status.error();
 

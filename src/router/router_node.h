@@ -25,7 +25,8 @@ struct RouterModel {
 };
 
 struct RouterOptions {
-  std::filesystem::path data;  // holds router.key and ledger.sqlite; made on first use, for the owner alone
+  std::filesystem::path data;  // holds router.key; made on first use, for the owner alone
+  std::string ledger;          // a file or a postgresql:// URL; empty: ledger.sqlite in `data`
   std::string api_address = "127.0.0.1";
   std::uint16_t api_port = 0;   // 0: any free one
   std::string tls_certificate;  // PEM files; both or neither

@@ -11,7 +11,7 @@
 
 namespace cortensor::ledger {
 
-// `token` makes identifiers and secrets, as SqliteOptions::token; empty: crypto::random_token. While
+// `token` makes identifiers and secrets, as LedgerOptions::token; empty: crypto::random_token. While
 // `disk_is_full` points to true, settlements, strikes and quarantines fail as unavailable; it outlives the
 // ledger.
 std::unique_ptr<Ledger> make_memory_ledger(

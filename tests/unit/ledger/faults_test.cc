@@ -96,10 +96,10 @@ class Scenario {
   }
 
   Status open() {
-    SqliteOptions options;
-    options.vfs = kFaultVfs;
+    LedgerOptions options;
+    options.sqlite_vfs = kFaultVfs;
     options.token = [this](std::string_view prefix, int) { return token(prefix, step_); };
-    auto opened = open_sqlite_ledger(path_, std::move(options));
+    auto opened = open_ledger(path_, std::move(options));
     if (!opened) return opened.error();
     ledger_ = *std::move(opened);
     return ok();
@@ -124,9 +124,9 @@ std::vector<std::string> undisturbed() {
 }
 
 // For looking at a result quickly; the VFS is disarmed.
-SqliteOptions without_syncs() {
-  SqliteOptions options;
-  options.vfs = kFaultVfs;
+LedgerOptions without_syncs() {
+  LedgerOptions options;
+  options.sqlite_vfs = kFaultVfs;
   return options;
 }
 
@@ -152,8 +152,8 @@ TEST(Health, IsToldOncePerChange) {
   disarm();
   arm(Fault::none, 0);
   std::vector<std::string> told;
-  SqliteOptions options;
-  options.vfs = kFaultVfs;
+  LedgerOptions options;
+  options.sqlite_vfs = kFaultVfs;
   options.health = [&](const Status& status) { told.push_back(status ? "well" : status.error().message); };
   const auto ledger = must_open(folder / "ledger.db", std::move(options));
   ASSERT_TRUE(ledger->create_account("ada", at(1)));
@@ -252,20 +252,32 @@ TEST(KilledWriter, LeavesTheOldStateOrTheNewOne) {
   EXPECT_GT(killed, 30);
 }
 
+class TwoProcesses : public EachStore {};
+INSTANTIATE_TEST_SUITE_P(Stores, TwoProcesses, ::testing::Values("sqlite", "postgres"), store_name);
+
+// Waits for children that say with their exit code whether they are content.
+void expect_content(const std::vector<pid_t>& children) {
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  }
+}
+
 // Two children settle tasks of one session at the same time: some of their own, some that both want.
-TEST(TwoProcesses, NeitherLoseNorDoubleAPayment) {
+TEST_P(TwoProcesses, NeitherLoseNorDoubleAPayment) {
   constexpr int kOwn = 60, kShared = 60;
-  TemporaryFolder folder;
+  const std::string store = new_store();
   Client client;
   {
-    const auto ledger = must_open(folder / "ledger.db");
+    const auto ledger = must_open(store);
     client = open_client(*ledger, {100'000}, {10'000});
   }
-  pid_t children[2];
+  std::vector<pid_t> children;
   for (int who = 0; who < 2; ++who) {
-    children[who] = ::fork();
-    if (children[who] != 0) continue;
-    const auto ledger = must_open(folder / "ledger.db");
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    const auto ledger = must_open(store);
     if (!ledger) ::_exit(1);
     const auto settle = [&](const std::string& task) {
       return ledger->settle_task(
@@ -280,46 +292,84 @@ TEST(TwoProcesses, NeitherLoseNorDoubleAPayment) {
     }
     ::_exit(ledger->balance(book_of(node_number(who))) == Credits{10 * (kOwn + won)} ? 0 : 2);
   }
-  for (const pid_t child : children) {
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-  }
-  const auto ledger = must_open(folder / "ledger.db");
+  expect_content(children);
+  const auto ledger = must_open(store);
   EXPECT_EQ(ledger->list_tasks(client.session)->size(), std::size_t{2 * kOwn + kShared});
   EXPECT_EQ(*ledger->hold_balance(client.session), Credits{10'000 - 10 * (2 * kOwn + kShared)});
   expect_clean(*ledger);
 }
 
-// Several processes that open a file which does not exist yet all get the same ledger.
-TEST(TwoProcesses, MayCreateTheFileTogether) {
+// Three children make every kind of change at the same time, on accounts and nodes that they share.
+TEST_P(TwoProcesses, MixChangesAndKeepTheBooks) {
+  constexpr int kRounds = 40, kProcesses = 3;
+  const std::string store = new_store();
+  const AccountId account = open_client(*must_open(store), {100'000}, {1}).account;
+  std::vector<pid_t> children;
+  for (int who = 0; who < kProcesses; ++who) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    const auto ledger = must_open(store);
+    for (int i = 0; i < kRounds; ++i) {
+      const std::string round = std::to_string(i), own = std::to_string(who) + "_" + round;
+      const auto paid = ledger->deposit(account, {7}, "shared " + round, at(5));
+      if (!paid && paid.error().kind != ErrorKind::conflict) ::_exit(1);
+      const auto session = ledger->open_session(spec_for(account, {20}), at(6));
+      if (!session) ::_exit(2);
+      // In opposite orders, so that who waits for whom would make a circle.
+      std::vector<Payment> payments{{Payment::Kind::miner, node_number(1), 3},
+                                    {Payment::Kind::miner, node_number(2), 4}};
+      if (who % 2) std::swap(payments[0], payments[1]);
+      const Settlement both[] = {settlement_of(*session, "task_a" + own, payments),
+                                 settlement_of(*session, "task_b" + own, payments)};
+      for (const Status& status : ledger->settle_tasks(both, at(7)))
+        if (!status) ::_exit(3);
+      if (!ledger->upsert_node(node_number(1), Role::miner, at(8))) ::_exit(4);
+      if (!ledger->add_strike(node_number(1), "slow", {}, at(8))) ::_exit(5);
+      if (!ledger->pay_out(node_number(1), {1}, own, at(9))) ::_exit(6);
+      const auto rest = ledger->close_session(*session, at(10));
+      if (!rest || *rest != Credits{6}) ::_exit(7);
+    }
+    ::_exit(0);
+  }
+  expect_content(children);
+  const auto ledger = must_open(store);
+  constexpr int kAll = kRounds * kProcesses;
+  EXPECT_EQ(*ledger->balance(account), Credits{100'000 - 1 + 7 * kRounds - 14 * kAll});
+  EXPECT_EQ(*ledger->balance(book_of(node_number(1))), Credits{5 * kAll});
+  EXPECT_EQ(*ledger->balance(book_of(node_number(2))), Credits{8 * kAll});
+  EXPECT_EQ(ledger->node(node_number(1))->strikes, unsigned{kAll});
+  expect_clean(*ledger);
+}
+
+// Several processes that open a store which is empty yet all get the same ledger.
+TEST_P(TwoProcesses, MayCreateTheStoreTogether) {
   for (int round = 0; round < 10; ++round) {
-    TemporaryFolder folder;
+    const std::string store = new_store();
     std::vector<pid_t> children;
     for (int who = 0; who < 4; ++who) {
       children.push_back(::fork());
       if (children.back() != 0) continue;
-      const auto ledger = open_sqlite_ledger(folder / "ledger.db");
+      const auto ledger = open_ledger(store);
       ::_exit(ledger && (*ledger)->create_account("account " + std::to_string(who), at(1)) ? 0 : 1);
     }
-    for (const pid_t child : children) {
-      int status = 0;
-      ASSERT_EQ(::waitpid(child, &status, 0), child);
-      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-    }
-    EXPECT_EQ(must_open(folder / "ledger.db")->list_accounts()->size(), 4u);
+    expect_content(children);
+    EXPECT_EQ(must_open(store)->list_accounts()->size(), 4u);
   }
 }
 
 // ---- files that are not what they should be ----
 
-void execute(const fs::path& path, const char* sql) {
+// Around the program; what the database complains of, or nothing.
+std::string execute(const std::string& store, const std::string& sql) {
+  if (is_url(store)) return execute_in_postgres(store, "SET search_path TO cortensor;" + sql);
   sqlite3* handle = nullptr;
-  ASSERT_EQ(sqlite3_open(path.c_str(), &handle), SQLITE_OK);
+  EXPECT_EQ(sqlite3_open(store.c_str(), &handle), SQLITE_OK);
   char* message = nullptr;
-  EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, &message), SQLITE_OK) << message;
+  sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, &message);
+  const std::string complaint = message ? message : "";
   sqlite3_free(message);
   sqlite3_close(handle);
+  return complaint;
 }
 
 TEST(LedgerFile, IsPrivate) {
@@ -336,13 +386,10 @@ TEST(LedgerFile, IsPrivate) {
 TEST(LedgerFile, IsRefusedWhenItIsSomethingElse) {
   TemporaryFolder folder;
   std::ofstream(folder / "text.db") << std::string(5000, 'x');
-  expect_error(open_sqlite_ledger(folder / "text.db"), ErrorKind::corrupt, "not a ledger");
-  execute(folder / "other.db", "CREATE TABLE mine (x)");
-  expect_error(open_sqlite_ledger(folder / "other.db"), ErrorKind::corrupt, "not a ledger");
-  expect_error(open_sqlite_ledger(folder / "no such folder/ledger.db"), ErrorKind::unavailable);
-  must_open(folder / "later.db").reset();
-  execute(folder / "later.db", "INSERT INTO migrations VALUES (1000)");
-  expect_error(open_sqlite_ledger(folder / "later.db"), ErrorKind::unsupported, "1000");
+  expect_error(open_ledger(folder / "text.db"), ErrorKind::corrupt, "not a ledger");
+  EXPECT_EQ(execute(folder / "other.db", "CREATE TABLE mine (x)"), "");
+  expect_error(open_ledger(folder / "other.db"), ErrorKind::corrupt, "not a ledger");
+  expect_error(open_ledger(folder / "no such folder/ledger.db"), ErrorKind::unavailable);
 }
 
 TEST(LedgerFile, IsRefusedWhenDamaged) {
@@ -355,18 +402,21 @@ TEST(LedgerFile, IsRefusedWhenDamaged) {
   const auto size = fs::file_size(path);
   fs::copy_file(path, folder / "short.db");
   fs::resize_file(folder / "short.db", size / 2);
-  expect_error(open_sqlite_ledger(folder / "short.db"), ErrorKind::corrupt);
+  expect_error(open_ledger(folder / "short.db"), ErrorKind::corrupt);
   fs::copy_file(path, folder / "overwritten.db");
   std::fstream file(folder / "overwritten.db", std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(4096 * 2);
   file << std::string(4096 * 3, '\x55');
   file.close();
-  expect_error(open_sqlite_ledger(folder / "overwritten.db"), ErrorKind::corrupt);
+  expect_error(open_ledger(folder / "overwritten.db"), ErrorKind::corrupt);
 }
 
+class LedgerTables : public EachStore {};
+INSTANTIATE_TEST_SUITE_P(Stores, LedgerTables, ::testing::Values("sqlite", "postgres"), store_name);
+
 // Each change goes around the program, straight into the tables; the audit names what no longer adds up.
-TEST(Audit, FindsWhatWasTamperedWith) {
-  const std::map<std::string, const char*> tampering = {
+TEST_P(LedgerTables, AreAuditedAndTamperingIsFound) {
+  std::map<std::string, const char*> tampering = {
       {"balance of acct_", "UPDATE balances SET amount = amount + 1 WHERE book LIKE 'acct_%'"},
       {"sums to", "INSERT INTO postings (entry, book, amount) VALUES (1, 'external', 7)"},
       {"belongs to nobody",
@@ -381,37 +431,43 @@ TEST(Audit, FindsWhatWasTamperedWith) {
       {"does not match", "UPDATE tasks SET id = 'task_other'"},
       {"its postings differ",
        "UPDATE tasks SET reversal_reason = 'x'; UPDATE sessions SET spent = 0, budget = 50"},
-      {"refers to nothing", "UPDATE api_keys SET account = 'acct_none'"},
       {"without postings", "INSERT INTO balances VALUES ('node:x', 5)"},
   };
+  const char* orphan = "UPDATE api_keys SET account = 'acct_none'";  // PostgreSQL does not let it happen
+  if (!in_postgres()) tampering["refers to nothing"] = orphan;
   for (const auto& [words, sql] : tampering) {
     SCOPED_TRACE(words);
-    TemporaryFolder folder;
+    const std::string store = new_store();
     {
-      const auto ledger = must_open(folder / "ledger.db");
+      const auto ledger = must_open(store);
       const Client client = open_client(*ledger, {100}, {60});
       ASSERT_TRUE(ledger->create_api_key(client.account, "key", at(3)));
       ASSERT_TRUE(ledger->settle_task(
           settlement_of(client.session, "task_1", {{Payment::Kind::miner, node_number(1), 10}}), at(4)));
       expect_clean(*ledger);
     }
-    execute(folder / "ledger.db", sql);
-    const auto report = must_open(folder / "ledger.db")->audit();
+    EXPECT_EQ(execute(store, sql), "");
+    const auto report = must_open(store)->audit();
     ASSERT_TRUE(report);
     EXPECT_NE(report->violation.find(words), std::string::npos) << report->violation;
   }
 }
 
-TEST(Audit, EntriesAndPostingsCannotBeChanged) {
-  TemporaryFolder folder;
-  open_client(*must_open(folder / "ledger.db"), {100}, {60});
-  sqlite3* handle = nullptr;
-  ASSERT_EQ(sqlite3_open((folder / "ledger.db").c_str(), &handle), SQLITE_OK);
-  for (const char* sql :
-       {"UPDATE postings SET amount = 1", "DELETE FROM postings", "UPDATE entries SET at = 1",
-        "DELETE FROM entries", "UPDATE balances SET amount = -1 WHERE book LIKE 'acct_%'"})
-    EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr), SQLITE_CONSTRAINT) << sql;
-  sqlite3_close(handle);
+TEST_P(LedgerTables, KeepEntriesAndPostingsAsTheyAre) {
+  const std::string store = new_store();
+  open_client(*must_open(store), {100}, {60});
+  for (const char* sql : {"UPDATE postings SET amount = 1", "DELETE FROM postings",
+                          "UPDATE entries SET at = 1", "DELETE FROM entries"})
+    EXPECT_NE(execute(store, sql).find("are final"), std::string::npos) << sql;
+  const std::string negative = execute(store, "UPDATE balances SET amount = -1 WHERE book LIKE 'acct_%'");
+  EXPECT_NE(negative.find("constraint"), std::string::npos) << negative;
+}
+
+TEST_P(LedgerTables, OfALaterProgramAreRefused) {
+  const std::string store = new_store();
+  must_open(store).reset();
+  EXPECT_EQ(execute(store, "INSERT INTO migrations VALUES (1000)"), "");
+  expect_error(open_ledger(store), ErrorKind::unsupported, "1000");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the ledger tests share: times, node ids, a counted source of tokens, a temporary folder.
+// What the ledger tests share: times, node ids, a counted source of tokens, stores to open.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,8 +11,9 @@
 #include "base/hex.h"
 #include "crypto/sha256.h"
 #include "ledger/ledger.h"
+#include "ledger/open_ledger.h"
 #include "ledger/rules.h"
-#include "ledger/sqlite_ledger.h"
+#include "postgres_server.h"
 
 namespace cortensor::ledger::testing {
 
@@ -52,10 +53,31 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-inline std::unique_ptr<Ledger> must_open(const std::filesystem::path& path, SqliteOptions options = {}) {
-  auto opened = open_sqlite_ledger(path, std::move(options));
+inline std::unique_ptr<Ledger> must_open(const std::string& store, LedgerOptions options = {}) {
+  auto opened = open_ledger(store, std::move(options));
   EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
   return opened ? *std::move(opened) : nullptr;
+}
+
+// For tests of every store: empty ones, to be opened with must_open.
+class EachStore : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (in_postgres() && !PostgresServer::shared()) GTEST_SKIP() << "PostgreSQL is not installed";
+  }
+  std::string name() const { return GetParam(); }
+  bool in_postgres() const { return name() == "postgres"; }
+  std::string new_store() {
+    return in_postgres() ? PostgresServer::shared()->new_database()
+                         : (folder_ / ("ledger" + std::to_string(++files_) + ".db")).string();
+  }
+
+ private:
+  TemporaryFolder folder_;
+  int files_ = 0;
+};
+inline std::string store_name(const ::testing::TestParamInfo<const char*>& info) {
+  return info.param;
 }
 
 inline void expect_clean(Ledger& ledger) {

@@ -1,4 +1,4 @@
-// Claims: every rule of ledger.h holds, in the memory ledger and in the SQLite one alike.
+// Claims: every rule of ledger.h holds, in the memory ledger, in SQLite and in PostgreSQL alike.
 #include "ledger/ledger.h"
 
 #include "ledger_fixture.h"
@@ -7,27 +7,25 @@
 namespace cortensor::ledger::testing {
 namespace {
 
-class EachLedger : public ::testing::TestWithParam<const char*> {
+class EachLedger : public EachStore {
  protected:
   void SetUp() override {
-    if (std::string_view(GetParam()) == "memory")
-      ledger_ = make_memory_ledger();
-    else
-      ledger_ = must_open(folder_ / "ledger.db");
+    EachStore::SetUp();
+    if (!IsSkipped()) ledger_ = name() == "memory" ? make_memory_ledger() : must_open(new_store());
   }
-  void TearDown() override { expect_clean(*ledger_); }
+  void TearDown() override {
+    if (ledger_) expect_clean(*ledger_);
+  }
 
   Ledger& ledger() { return *ledger_; }
   Credits balance(const AccountId& account) { return *ledger_->balance(account); }
   Credits earned(int node) { return *ledger_->balance(book_of(node_number(node))); }
 
  private:
-  TemporaryFolder folder_;
   std::unique_ptr<Ledger> ledger_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, EachLedger, ::testing::Values("memory", "sqlite"),
-                         [](const auto& store) { return std::string(store.param); });
+INSTANTIATE_TEST_SUITE_P(Stores, EachLedger, ::testing::Values("memory", "sqlite", "postgres"), store_name);
 
 TEST_P(EachLedger, DepositsOncePerReference) {
   const AccountId ada = *ledger().create_account("ada", at(1));
@@ -40,6 +38,14 @@ TEST_P(EachLedger, DepositsOncePerReference) {
   EXPECT_EQ(*ledger().balance(external_book()), Credits{-500});
   expect_error(ledger().create_account("ada", at(4)), ErrorKind::conflict);
   EXPECT_EQ(ledger().find_account("ada")->id, ada);
+}
+
+TEST_P(EachLedger, ListsAccountsByTheBytesOfTheirNames) {
+  for (const char* name : {"b", "A", "a", "B"}) ASSERT_TRUE(ledger().create_account(name, at(1)));
+  std::string names;
+  const auto accounts = *ledger().list_accounts();
+  for (const Account& account : accounts) names += account.name;
+  EXPECT_EQ(names, "ABab");
 }
 
 TEST_P(EachLedger, RefusesMoreMoneyThanItCanCount) {

@@ -10,7 +10,7 @@
 #include "../support/manual_executor.h"
 #include "crypto/random.h"
 #include "fault_vfs.h"
-#include "ledger/sqlite_ledger.h"
+#include "ledger/open_ledger.h"
 
 namespace cortensor::ledger {
 namespace {
@@ -47,15 +47,15 @@ class SettlementThreadTest : public ::testing::Test {
 
   std::filesystem::path path =
       std::filesystem::temp_directory_path() / crypto::random_token("cortensor-ledger-", 12);
-  std::unique_ptr<Ledger> ledger = std::move(*open_sqlite_ledger(path));
+  std::unique_ptr<Ledger> ledger = std::move(*open_ledger(path));
   // What becomes of one settlement, from a thread whose disk has the armed fault.
   Status settle_on_bad_disk(const std::string& task, SettlementRetry retry) {
     std::optional<Status> answer;
     {
       testing::arm(testing::Fault::none, 0);  // makes it known to SQLite
-      SqliteOptions options;
-      options.vfs = testing::kFaultVfs;
-      SettlementThread thread(std::move(*open_sqlite_ledger(path, options)), executor, retry);
+      LedgerOptions options;
+      options.sqlite_vfs = testing::kFaultVfs;
+      SettlementThread thread(std::move(*open_ledger(path, options)), executor, retry);
       testing::arm(fault, 1);
       thread.settle({paying(task, 10)}, kNow, [&](const Status& status) { answer = status; });
     }
@@ -93,7 +93,7 @@ TEST_F(SettlementThreadTest, GivesUpAtItsLimitWithNothingBookedAndCanBeAskedAgai
 TEST_F(SettlementThreadTest, BooksEachOnItsOwnAndAnswersInOrder) {
   std::vector<std::pair<int, bool>> answers;
   {
-    SettlementThread thread(std::move(*open_sqlite_ledger(path)), executor);
+    SettlementThread thread(std::move(*open_ledger(path)), executor);
     for (int i = 0; i < 20; ++i)  // number 7 asks for more than the hold has
       thread.settle({paying("task_" + std::to_string(i), i == 7 ? 100'000 : 10)}, kNow,
                     [&answers, i](const Status& status) { answers.emplace_back(i, status.has_value()); });

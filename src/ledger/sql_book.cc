@@ -1,8 +1,8 @@
-// Reading the book in SQLite, and the audit that adds it up anew.
+// Reading the book, and the audit that adds it up anew.
 #include <algorithm>
 #include <limits>
 
-#include "ledger/sqlite_store.h"
+#include "ledger/sql_ledger.h"
 
 namespace cortensor::ledger {
 namespace {
@@ -33,7 +33,8 @@ constexpr const char* kViolations[] = {
 
     "SELECT 'balance of ' || book || ' is ' || coalesce(balances.amount, 0) || ', its postings sum to ' || "
     "total"
-    " FROM (SELECT book, sum(amount) AS total FROM postings GROUP BY book) LEFT JOIN balances USING (book)"
+    " FROM (SELECT book, sum(amount) AS total FROM postings GROUP BY book) AS sums LEFT JOIN balances USING "
+    "(book)"
     " WHERE coalesce(balances.amount, 0) <> total LIMIT 1",
 
     "SELECT 'balance of ' || book || ' is ' || amount || ' without postings' FROM balances"
@@ -53,7 +54,7 @@ constexpr const char* kViolations[] = {
     "SELECT 'session ' || id || ' spent ' || spent || ', its tasks were paid ' || paid FROM"
     " (SELECT sessions.id, spent, coalesce((SELECT sum(amount) FROM tasks JOIN postings USING (entry)"
     "   WHERE session = sessions.id AND reversal_reason IS NULL AND party IS NOT NULL), 0) AS paid FROM "
-    "sessions)"
+    "sessions) AS sums"
     " WHERE spent <> paid LIMIT 1",
 
     // The hold pays and only parties receive: one negative leg, on the task's own session, in an entry of its
@@ -84,44 +85,40 @@ constexpr const char* kViolations[] = {
     "'external'"
     " OR book LIKE 'node:%' OR EXISTS (SELECT 1 FROM accounts WHERE id = book)"
     " OR EXISTS (SELECT 1 FROM sessions WHERE 'hold:' || id = book)) LIMIT 1",
-
-    "SELECT 'a row of ' || \"table\" || ' refers to nothing in ' || parent FROM pragma_foreign_key_check "
-    "LIMIT 1",
 };
 
 }  // namespace
 
-Result<std::vector<Posting>> SqliteLedger::postings(const Book& book, std::size_t limit) {
+Result<std::vector<Posting>> SqlLedger::postings(const Book& book, std::size_t limit) {
   const auto rows =
       static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int32_t>::max()));
   return db_.read([&]() -> Result<std::vector<Posting>> {
     return postings_of(
-        db_.query("SELECT * FROM posting_rows WHERE book = ? ORDER BY number DESC LIMIT ?", book, rows));
+        db_.query("SELECT * FROM posting_rows WHERE book = $1 ORDER BY number DESC LIMIT $2", book, rows));
   });
 }
 
-Result<std::vector<Posting>> SqliteLedger::postings(const TaskId& task) {
+Result<std::vector<Posting>> SqlLedger::postings(const TaskId& task) {
   return db_.read([&]() -> Result<std::vector<Posting>> {
     return postings_of(
         db_.query("SELECT * FROM posting_rows WHERE kind IN (4, 5) AND reference IN"
-                  " (SELECT id || '/' || choice FROM tasks WHERE id = ?) ORDER BY number",
+                  " (SELECT id || '/' || choice FROM tasks WHERE id = $1) ORDER BY number",
                   task));
   });
 }
 
-Result<Credits> SqliteLedger::balance(const Book& book) {
+Result<Credits> SqlLedger::balance(const Book& book) {
   return db_.read([&]() -> Result<Credits> { return amount_in(book); });
 }
 
-std::string SqliteLedger::first_violation() {
-  if (Query check = db_.query("PRAGMA integrity_check(1)"); check.next() && check.text(0) != "ok")
-    return "the file is damaged: " + check.text(0);
+std::string SqlLedger::first_violation() {
+  if (std::string damage = db_.damage(); !damage.empty()) return damage;
   for (const char* sql : kViolations)
     if (Query row = db_.query(sql); row.next()) return row.text(0);
   return {};
 }
 
-Result<AuditReport> SqliteLedger::audit() {
+Result<AuditReport> SqlLedger::audit() {
   return db_.read([&]() -> Result<AuditReport> {
     AuditReport report;
     Query counts = db_.query(

@@ -1,5 +1,5 @@
-// The SQLite ledger's class, spread over sqlite_ledger.cc (opening, accounts, keys, prices),
-// sqlite_sessions.cc (sessions, settlement), sqlite_nodes.cc and sqlite_book.cc. Private to the folder.
+// The ledger over a database of either kind, spread over sql_ledger.cc (accounts, keys, prices),
+// sql_sessions.cc (sessions, settlement), sql_nodes.cc and sql_book.cc. Private to the folder.
 #pragma once
 
 #include <memory>
@@ -8,19 +8,16 @@
 #include <string_view>
 #include <vector>
 
+#include "ledger/database.h"
 #include "ledger/ledger.h"
 #include "ledger/rules.h"
-#include "ledger/sqlite_database.h"
 
 namespace cortensor::ledger {
 
-class SqliteLedger final : public Ledger {
+class SqlLedger final : public Ledger {
  public:
-  SqliteLedger(std::unique_ptr<Database> database, TokenSource token)
+  SqlLedger(std::unique_ptr<Database> database, TokenSource token)
       : database_(std::move(database)), db_(*database_), token_(std::move(token)) {}
-
-  // Creates or updates the tables; refuses what is not a ledger, is damaged, or comes from a later version.
-  Status prepare();
 
   Result<AccountId> create_account(std::string_view name, WallTime now) override;
   Result<NewApiKey> open_account(std::string_view name, Credits opening, std::string_view key_label,
@@ -88,7 +85,6 @@ class SqliteLedger final : public Ledger {
   Status book_deposit(const AccountId& account, Credits amount, std::string_view reference, WallTime now);
   NewApiKey insert_api_key(const AccountId& account, std::string_view label, WallTime now);
   Status book_settlement(const Settlement& settlement, WallTime now);
-  Result<std::size_t> schema_version();  // 0: an empty file
   bool exists(const AccountId& account);
   Credits amount_in(const Book& book);
   bool used(EntryKind kind, std::string_view reference);

@@ -1,10 +1,10 @@
-// Sessions and settlement in SQLite: money into a hold, out of it to those who worked, the rest back.
+// Sessions and settlement: money into a hold, out of it to those who worked, the rest back.
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <sstream>
 
-#include "ledger/sqlite_store.h"
+#include "ledger/sql_ledger.h"
 
 namespace cortensor::ledger {
 namespace {
@@ -42,19 +42,19 @@ std::vector<Session> sessions_of(Query rows) {
 
 }  // namespace
 
-std::optional<Session> SqliteLedger::session_row(const SessionId& id) {
-  Query row = db_.query("SELECT * FROM session_rows WHERE id = ?", id);
+std::optional<Session> SqlLedger::session_row(const SessionId& id) {
+  Query row = db_.query("SELECT * FROM session_rows WHERE id = $1", id);
   if (!row.next()) return std::nullopt;
   return session_of(row);
 }
 
-Result<SessionId> SqliteLedger::open_session(const SessionSpec& spec, WallTime now) {
+Result<SessionId> SqlLedger::open_session(const SessionSpec& spec, WallTime now) {
   if (auto status = check_spec(spec, now); !status) return status.error();
   return db_.change([&]() -> Result<SessionId> {
     if (!exists(spec.account)) return no_such("account", spec.account.value);
     Price costs;
     {
-      Query row = db_.query("SELECT prompt, completion FROM prices WHERE model = ?", spec.model);
+      Query row = db_.query("SELECT prompt, completion FROM prices WHERE model = $1", spec.model);
       if (!row.next()) return no_such("model", spec.model);
       costs = {row.credits(0), row.credits(1)};
     }
@@ -72,7 +72,8 @@ Result<SessionId> SqliteLedger::open_session(const SessionSpec& spec, WallTime n
         "spot_ppm,"
         " quorum_k, quorum_n, redundancy, expiry, label, implicit, state, spent, opened,"
         " min_tokens_per_second, max_first_token_ms, min_reliability_ppm, miners)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, $15, $16, $17, $18, "
+        "$19)",
         id, spec.account, spec.model, spec.budget, spec.max_prompt_price, spec.max_completion_price, v.level,
         v.spot_ppm, v.quorum_k, v.quorum_n, spec.redundancy, spec.expiry, spec.label, spec.implicit, now,
         service.min_tokens_per_second, service.max_first_token_ms, service.min_reliability_ppm, miners);
@@ -82,7 +83,7 @@ Result<SessionId> SqliteLedger::open_session(const SessionSpec& spec, WallTime n
   });
 }
 
-Result<Session> SqliteLedger::session(const SessionId& id) {
+Result<Session> SqlLedger::session(const SessionId& id) {
   return db_.read([&]() -> Result<Session> {
     auto found = session_row(id);
     if (!found) return no_such("session", id.value);
@@ -90,44 +91,44 @@ Result<Session> SqliteLedger::session(const SessionId& id) {
   });
 }
 
-Result<std::vector<Session>> SqliteLedger::list_sessions(const AccountId& account, std::size_t limit,
-                                                         const std::optional<SessionId>& after) {
+Result<std::vector<Session>> SqlLedger::list_sessions(const AccountId& account, std::size_t limit,
+                                                      const std::optional<SessionId>& after) {
   return db_.read([&]() -> Result<std::vector<Session>> {
     if (!exists(account)) return no_such("account", account.value);
     std::int64_t before = std::numeric_limits<std::int64_t>::max();
     if (after) {
-      auto row = db_.query("SELECT number FROM sessions WHERE id = ? AND account = ?", *after, account);
+      auto row = db_.query("SELECT number FROM sessions WHERE id = $1 AND account = $2", *after, account);
       if (!row.next()) return no_such("session", after->value);
       before = row.integer(0);
     }
-    return sessions_of(
-        db_.query("SELECT * FROM session_rows WHERE account = ? AND number < ? ORDER BY number DESC LIMIT ?",
-                  account, before, static_cast<std::int64_t>(limit)));
+    return sessions_of(db_.query(
+        "SELECT * FROM session_rows WHERE account = $1 AND number < $2 ORDER BY number DESC LIMIT $3",
+        account, before, static_cast<std::int64_t>(limit)));
   });
 }
 
-Result<std::vector<Session>> SqliteLedger::list_open_sessions() {
+Result<std::vector<Session>> SqlLedger::list_open_sessions() {
   return db_.read([&]() -> Result<std::vector<Session>> {
     return sessions_of(db_.query("SELECT * FROM session_rows WHERE state = 0 ORDER BY number"));
   });
 }
 
-Result<Credits> SqliteLedger::hold_balance(const SessionId& id) {
+Result<Credits> SqlLedger::hold_balance(const SessionId& id) {
   auto found = session(id);
   if (!found) return found.error();
   return found->hold;
 }
 
-Credits SqliteLedger::end(const Session& session, SessionState state, WallTime now) {
+Credits SqlLedger::end(const Session& session, SessionState state, WallTime now) {
   if (session.hold.micro != 0) {
     const Leg legs[] = {{book_of(session.id), -session.hold}, {book_of(session.spec.account), session.hold}};
     post(EntryKind::release, session.id.value, legs, now);
   }
-  db_.run("UPDATE sessions SET state = ?, ended = ? WHERE id = ?", state, now, session.id);
+  db_.run("UPDATE sessions SET state = $1, ended = $2 WHERE id = $3", state, now, session.id);
   return session.hold;
 }
 
-Result<Credits> SqliteLedger::close_session(const SessionId& id, WallTime now) {
+Result<Credits> SqlLedger::close_session(const SessionId& id, WallTime now) {
   return db_.change([&]() -> Result<Credits> {
     const auto found = session_row(id);
     if (!found) return no_such("session", id.value);
@@ -136,10 +137,10 @@ Result<Credits> SqliteLedger::close_session(const SessionId& id, WallTime now) {
   });
 }
 
-Result<std::vector<Released>> SqliteLedger::expire_sessions(WallTime now, std::span<const SessionId> busy) {
+Result<std::vector<Released>> SqlLedger::expire_sessions(WallTime now, std::span<const SessionId> busy) {
   auto due = db_.read([&]() -> Result<std::vector<SessionId>> {
     std::vector<SessionId> ids;
-    Query row = db_.query("SELECT id FROM sessions WHERE state = 0 AND expiry <= ? ORDER BY number", now);
+    Query row = db_.query("SELECT id FROM sessions WHERE state = 0 AND expiry <= $1 ORDER BY number", now);
     while (row.next()) ids.emplace_back(row.text(0));
     return ids;
   });
@@ -147,23 +148,24 @@ Result<std::vector<Released>> SqliteLedger::expire_sessions(WallTime now, std::s
   std::vector<Released> released;
   for (const SessionId& id : *due) {
     if (std::find(busy.begin(), busy.end(), id) != busy.end()) continue;
-    // Asked again under the lock: another process may have closed it meanwhile.
-    auto ended = db_.change([&]() -> Result<bool> {
+    // Asked again: another process may have closed it meanwhile.
+    auto rest = db_.change([&]() -> Result<std::optional<Credits>> {
       const auto found = session_row(id);
-      if (!found || found->state != SessionState::open) return false;
-      released.push_back({id, end(*found, SessionState::expired, now)});
-      return true;
+      if (!found || found->state != SessionState::open) return std::nullopt;
+      return end(*found, SessionState::expired, now);
     });
-    if (!ended) return ended.error();
+    if (!rest) return rest.error();
+    if (*rest) released.push_back({id, **rest});
   }
   return released;
 }
 
 // ---- settlement ----
 
-std::vector<Status> SqliteLedger::settle_tasks(std::span<const Settlement> settlements, WallTime now) {
+std::vector<Status> SqlLedger::settle_tasks(std::span<const Settlement> settlements, WallTime now) {
   std::vector<Status> statuses;
-  const Status stored = db_.change([&]() -> Status {
+  const Status stored = db_.change_in_turn([&]() -> Status {
+    statuses.clear();
     for (const Settlement& settlement : settlements) statuses.push_back(book_settlement(settlement, now));
     return ok();
   });
@@ -172,12 +174,13 @@ std::vector<Status> SqliteLedger::settle_tasks(std::span<const Settlement> settl
 }
 
 // Checks everything before it writes anything, so that a refusal leaves the transaction as it was.
-Status SqliteLedger::book_settlement(const Settlement& settlement, WallTime now) {
+Status SqlLedger::book_settlement(const Settlement& settlement, WallTime now) {
   const auto total = checked_total(settlement);
   if (!total) return total.error();
   const auto paying = session_row(settlement.session);
   if (!paying) return no_such("session", settlement.session.value);
-  if (db_.query("SELECT 1 FROM tasks WHERE id = ? AND choice = ?", settlement.task, settlement.choice).next())
+  if (db_.query("SELECT 1 FROM tasks WHERE id = $1 AND choice = $2", settlement.task, settlement.choice)
+          .next())
     return already_settled(settlement.task, settlement.choice);
   if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
   if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);
@@ -189,18 +192,18 @@ Status SqliteLedger::book_settlement(const Settlement& settlement, WallTime now)
       if (payment.amount != 0)
         legs.push_back({book_of(payment.party), Credits{payment.amount}, payment.kind});
     entry = post(EntryKind::settle, task_reference(settlement.task, settlement.choice), legs, now);
-    db_.run("UPDATE sessions SET spent = spent + ? WHERE id = ?", *total, paying->id);
+    db_.run("UPDATE sessions SET spent = spent + $1 WHERE id = $2", *total, paying->id);
   }
   db_.run(
       "INSERT INTO tasks (id, choice, session, entry, prompt_tokens, completion_tokens, outcome, receipt, "
       "settled)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
       settlement.task, settlement.choice, settlement.session, entry, settlement.usage.prompt_tokens,
       settlement.usage.completion_tokens, settlement.outcome, settlement.receipt, now);
   return ok();
 }
 
-std::vector<SettledTask> SqliteLedger::tasks_of(Query row) {
+std::vector<SettledTask> SqlLedger::tasks_of(Query row) {
   std::vector<SettledTask> all;
   while (row.next()) {
     SettledTask task;
@@ -214,7 +217,7 @@ std::vector<SettledTask> SqliteLedger::tasks_of(Query row) {
     task.settled = row.time(8);
     if (!row.is_null(9)) task.reversed = row.text(9);
     Query leg = db_.query(
-        "SELECT substr(book, 6), amount, party FROM postings WHERE entry = ? AND party IS NOT NULL ORDER BY "
+        "SELECT substr(book, 6), amount, party FROM postings WHERE entry = $1 AND party IS NOT NULL ORDER BY "
         "id",
         row.integer(3));
     while (leg.next())
@@ -224,36 +227,36 @@ std::vector<SettledTask> SqliteLedger::tasks_of(Query row) {
   return all;
 }
 
-Result<SettledTask> SqliteLedger::settled_task(const TaskId& id, std::uint32_t choice) {
+Result<SettledTask> SqlLedger::settled_task(const TaskId& id, std::uint32_t choice) {
   return db_.read([&]() -> Result<SettledTask> {
     auto found = tasks_of(db_.query(
         "SELECT id, choice, session, entry, prompt_tokens, completion_tokens, outcome, receipt, settled,"
-        " reversal_reason FROM tasks WHERE id = ? AND choice = ?",
+        " reversal_reason FROM tasks WHERE id = $1 AND choice = $2",
         id, choice));
     if (found.empty()) return no_such("settled task", id.value);
     return std::move(found[0]);
   });
 }
 
-Result<std::vector<SettledTask>> SqliteLedger::list_tasks(const SessionId& id) {
+Result<std::vector<SettledTask>> SqlLedger::list_tasks(const SessionId& id) {
   return db_.read([&]() -> Result<std::vector<SettledTask>> {
     if (!session_row(id)) return no_such("session", id.value);
     return tasks_of(db_.query(
         "SELECT id, choice, session, entry, prompt_tokens, completion_tokens, outcome, receipt, settled,"
-        " reversal_reason FROM tasks WHERE session = ? ORDER BY number",
+        " reversal_reason FROM tasks WHERE session = $1 ORDER BY number",
         id));
   });
 }
 
-Status SqliteLedger::reverse_task(const TaskId& id, std::uint32_t choice, std::string_view reason,
-                                  WallTime now) {
+Status SqlLedger::reverse_task(const TaskId& id, std::uint32_t choice, std::string_view reason,
+                               WallTime now) {
   if (auto status = check_name("reason", reason); !status) return status;
-  return db_.change([&]() -> Status {
+  return db_.change_in_turn([&]() -> Status {
     SessionId session;
     std::int64_t entry = 0;
     {
-      Query task = db_.query("SELECT session, entry, reversal_reason FROM tasks WHERE id = ? AND choice = ?",
-                             id, choice);
+      Query task = db_.query(
+          "SELECT session, entry, reversal_reason FROM tasks WHERE id = $1 AND choice = $2", id, choice);
       if (!task.next()) return no_such("settled task", id.value);
       if (!task.is_null(2)) return not_reversible(id, choice, "is reversed already");
       if (task.is_null(1)) return not_reversible(id, choice, "nothing was paid");
@@ -267,7 +270,7 @@ Status SqliteLedger::reverse_task(const TaskId& id, std::uint32_t choice, std::s
     std::map<Book, Credits> owed;  // one node may have been paid twice, as miner and as validator
     Credits total;
     Query leg = db_.query(
-        "SELECT book, amount, party FROM postings WHERE entry = ? AND party IS NOT NULL ORDER BY id", entry);
+        "SELECT book, amount, party FROM postings WHERE entry = $1 AND party IS NOT NULL ORDER BY id", entry);
     while (leg.next()) {
       const Book book(leg.text(0));
       legs.push_back({book, -leg.credits(1), leg.one_of(2, Payment::Kind::router)});
@@ -278,8 +281,8 @@ Status SqliteLedger::reverse_task(const TaskId& id, std::uint32_t choice, std::s
       if (amount_in(book) < amount) return not_reversible(id, choice, "a party no longer has the money");
     legs[0] = {paid->state == SessionState::open ? book_of(paid->id) : book_of(paid->spec.account), total};
     post(EntryKind::reverse, task_reference(id, choice), legs, now);
-    db_.run("UPDATE sessions SET spent = spent - ? WHERE id = ?", total, session);
-    db_.run("UPDATE tasks SET reversal_reason = ? WHERE id = ? AND choice = ?", reason, id, choice);
+    db_.run("UPDATE sessions SET spent = spent - $1 WHERE id = $2", total, session);
+    db_.run("UPDATE tasks SET reversal_reason = $1 WHERE id = $2 AND choice = $3", reason, id, choice);
     return ok();
   });
 }

@@ -1,0 +1,23 @@
+#include "ledger/open_ledger.h"
+
+#include "crypto/random.h"
+#include "ledger/postgres_database.h"
+#include "ledger/sql_ledger.h"
+#include "ledger/sqlite_database.h"
+
+namespace cortensor::ledger {
+
+bool is_url(std::string_view store) {
+  return store.find("://") != std::string_view::npos;
+}
+
+Result<std::unique_ptr<Ledger>> open_ledger(const std::string& store, LedgerOptions options) {
+  auto database = is_url(store) ? open_postgres(store, options.patience)
+                                : open_sqlite(store, options.patience, options.sqlite_vfs);
+  if (!database) return database.error();
+  (*database)->watch(std::move(options.health));
+  if (!options.token) options.token = crypto::random_token;
+  return std::make_unique<SqlLedger>(std::move(*database), std::move(options.token));
+}
+
+}  // namespace cortensor::ledger
