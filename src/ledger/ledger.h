@@ -62,14 +62,24 @@ class Ledger {
                                                      const std::optional<SessionId>& after) = 0;
   virtual Result<std::vector<Session>> list_open_sessions() = 0;  // in order of opening
   virtual Result<Credits> hold_balance(const SessionId& session) = 0;
-  // hold -> account for the rest; returns it. A session that has ended already: success, zero.
-  virtual Result<Credits> close_session(const SessionId& session, WallTime now) = 0;
+  // hold -> account for the rest; returns it. A session that has ended already: success, zero. conflict:
+  // `epoch` is given and is not the session's.
+  virtual Result<Credits> close_session(const SessionId& session, WallTime now,
+                                        std::optional<std::uint64_t> epoch = {}) = 0;
   // Ends, one transaction each, the open sessions with expiry <= now. Those in `busy` (with work in flight)
-  // are left.
+  // are left, and those that a router has until after `now`.
   virtual Result<std::vector<Released>> expire_sessions(WallTime now, std::span<const SessionId> busy) = 0;
 
-  // hold -> parties, once per task and choice. conflict: settled already, or the session is not open;
-  // payment_required: the payments exceed the hold; not_found: the session. Records unpaid tasks as well.
+  // Ownership among several routers, so that what one of them keeps of a session in memory is all there is.
+  // The router has it until `until` and takes it again before that; taking it until `now` gives it back.
+  // Returns the epoch, which rises with each new owner: who still acts under an earlier one is refused.
+  // conflict: another router's, or the session is not open; not_found.
+  virtual Result<std::uint64_t> take_session(const SessionId& session, const NodeId& router, WallTime until,
+                                             WallTime now) = 0;
+
+  // hold -> parties, once per task and choice. conflict: settled already, the session is not open, or has
+  // another epoch; payment_required: the payments exceed the hold; not_found: the session. Records unpaid
+  // tasks as well.
   Status settle_task(const Settlement& settlement, WallTime now) {
     return settle_tasks({&settlement, 1}, now).front();
   }

@@ -176,6 +176,12 @@ Error already_settled(const TaskId& task, std::uint32_t choice) {
 Error session_ended(const SessionId& session, SessionState state) {
   return fail(ErrorKind::conflict, "session " + session.value + " is " + std::string(to_string(state)));
 }
+Error session_taken(const SessionId& session, std::string_view router) {
+  return fail(ErrorKind::conflict, "session " + session.value + " is at router " + std::string(router));
+}
+Error epoch_over(const SessionId& session) {
+  return fail(ErrorKind::conflict, "session " + session.value + " went to another router");
+}
 Error not_reversible(const TaskId& task, std::uint32_t choice, std::string_view why) {
   return fail(ErrorKind::conflict, "task " + task_reference(task, choice) + ": " + std::string(why));
 }

@@ -41,6 +41,8 @@ Error supply_exceeded();
 Error unknown_secret(std::string_view kind);
 Error already_settled(const TaskId& task, std::uint32_t choice);
 Error session_ended(const SessionId& session, SessionState state);
+Error session_taken(const SessionId& session, std::string_view router);
+Error epoch_over(const SessionId& session);
 Error not_reversible(const TaskId& task, std::uint32_t choice, std::string_view why);
 Error node_quarantined(const NodeId& node, std::string_view reason);
 Error token_refused(std::string_view why);

@@ -43,8 +43,12 @@ class SqlLedger final : public Ledger {
                                              const std::optional<SessionId>& after) override;
   Result<std::vector<Session>> list_open_sessions() override;
   Result<Credits> hold_balance(const SessionId& session) override;
-  Result<Credits> close_session(const SessionId& session, WallTime now) override;
+  Result<Credits> close_session(const SessionId& session, WallTime now,
+                                std::optional<std::uint64_t> epoch) override;
   Result<std::vector<Released>> expire_sessions(WallTime now, std::span<const SessionId> busy) override;
+
+  Result<std::uint64_t> take_session(const SessionId& session, const NodeId& router, WallTime until,
+                                     WallTime now) override;
 
   std::vector<Status> settle_tasks(std::span<const Settlement> settlements, WallTime now) override;
   Result<SettledTask> settled_task(const TaskId& task, std::uint32_t choice) override;
@@ -91,6 +95,12 @@ class SqlLedger final : public Ledger {
   // Adds one entry. Zero legs must have been left out; the sum must be zero.
   std::int64_t post(EntryKind kind, std::string_view reference, std::span<const Leg> legs, WallTime now);
   std::optional<Session> session_row(const SessionId& session);
+  struct Lease {
+    NodeId router;
+    std::uint64_t epoch = 0;  // 0: nobody's yet
+    WallTime until;
+  };
+  Lease lease_of(const SessionId& session);
   Credits end(const Session& session, SessionState state, WallTime now);
   std::vector<SettledTask> tasks_of(Query rows);
   void see(const NodeId& node, Role role, WallTime now);

@@ -128,11 +128,13 @@ Credits SqlLedger::end(const Session& session, SessionState state, WallTime now)
   return session.hold;
 }
 
-Result<Credits> SqlLedger::close_session(const SessionId& id, WallTime now) {
+Result<Credits> SqlLedger::close_session(const SessionId& id, WallTime now,
+                                         std::optional<std::uint64_t> epoch) {
   return db_.change([&]() -> Result<Credits> {
     const auto found = session_row(id);
     if (!found) return no_such("session", id.value);
     if (found->state != SessionState::open) return Credits{};
+    if (epoch && *epoch != lease_of(id).epoch) return epoch_over(id);
     return end(*found, SessionState::closed, now);
   });
 }
@@ -148,16 +150,45 @@ Result<std::vector<Released>> SqlLedger::expire_sessions(WallTime now, std::span
   std::vector<Released> released;
   for (const SessionId& id : *due) {
     if (std::find(busy.begin(), busy.end(), id) != busy.end()) continue;
-    // Asked again: another process may have closed it meanwhile.
+    // Asked again: another process may have closed it meanwhile, or begun to work on it.
     auto rest = db_.change([&]() -> Result<std::optional<Credits>> {
       const auto found = session_row(id);
-      if (!found || found->state != SessionState::open) return std::nullopt;
+      if (!found || found->state != SessionState::open || lease_of(id).until > now) return std::nullopt;
       return end(*found, SessionState::expired, now);
     });
     if (!rest) return rest.error();
     if (*rest) released.push_back({id, **rest});
   }
   return released;
+}
+
+// ---- ownership ----
+
+SqlLedger::Lease SqlLedger::lease_of(const SessionId& id) {
+  Query row = db_.query("SELECT router, epoch, until FROM session_leases WHERE session = $1", id);
+  if (!row.next()) return {};
+  return {NodeId(row.text(0)), static_cast<std::uint64_t>(row.integer(1)), row.time(2)};
+}
+
+// In turn with settlements, so that a new owner finds everything booked that its predecessor could book.
+Result<std::uint64_t> SqlLedger::take_session(const SessionId& id, const NodeId& router, WallTime until,
+                                              WallTime now) {
+  if (auto status = check_node(router); !status) return status.error();
+  return db_.change_in_turn([&]() -> Result<std::uint64_t> {
+    const auto found = session_row(id);
+    if (!found) return no_such("session", id.value);
+    if (found->state != SessionState::open) return session_ended(id, found->state);
+    const Lease lease = lease_of(id);
+    const bool kept = lease.router == router;
+    if (!kept && lease.until > now) return session_taken(id, lease.router.value);
+    const std::uint64_t epoch = kept ? lease.epoch : lease.epoch + 1;
+    db_.run(
+        "INSERT INTO session_leases (session, router, epoch, until) VALUES ($1, $2, $3, $4) ON CONFLICT "
+        "(session)"
+        " DO UPDATE SET router = excluded.router, epoch = excluded.epoch, until = excluded.until",
+        id, router, epoch, until);
+    return epoch;
+  });
 }
 
 // ---- settlement ----
@@ -183,6 +214,7 @@ Status SqlLedger::book_settlement(const Settlement& settlement, WallTime now) {
           .next())
     return already_settled(settlement.task, settlement.choice);
   if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
+  if (settlement.epoch && *settlement.epoch != lease_of(paying->id).epoch) return epoch_over(paying->id);
   if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);
 
   std::optional<std::int64_t> entry;

@@ -10,7 +10,8 @@ namespace cortensor::ledger {
 // PRAGMA application_id of our files: "CTLG".
 inline constexpr std::int64_t kSqliteApplicationId = 0x43544c47;
 
-inline constexpr std::array<const char*, 2> kSqliteMigrations = {R"sql(
+inline constexpr std::array<const char*, 3> kSqliteMigrations = {
+    R"sql(
 CREATE TABLE accounts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -139,7 +140,7 @@ CREATE VIEW posting_rows AS
   SELECT entry, kind, reference, book, amount, party, at, postings.id AS number
   FROM postings JOIN entries ON entries.id = entry;
 )sql",
-                                                                 R"sql(
+    R"sql(
 -- What a session asks of its miners; the ids of named ones, separated by spaces.
 ALTER TABLE sessions ADD COLUMN min_tokens_per_second INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN max_first_token_ms INTEGER NOT NULL DEFAULT 0;
@@ -151,6 +152,15 @@ CREATE VIEW session_rows AS
          redundancy, expiry, label, implicit, state, coalesce(balances.amount, 0), spent, opened, ended, number,
          min_tokens_per_second, max_first_token_ms, min_reliability_ppm, miners
   FROM sessions LEFT JOIN balances ON book = 'hold:' || id;
+)sql",
+    R"sql(
+-- Which router has a session, and the number of owners it has had.
+CREATE TABLE session_leases (
+  session TEXT PRIMARY KEY REFERENCES sessions (id),
+  router TEXT NOT NULL,
+  epoch INTEGER NOT NULL CHECK (epoch > 0),
+  until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 )sql"};
 
 }  // namespace cortensor::ledger

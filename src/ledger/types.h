@@ -128,6 +128,7 @@ struct Settlement {
   Usage usage;
   TaskOutcome outcome = TaskOutcome::unchecked;
   Digest receipt{};
+  std::optional<std::uint64_t> epoch = {};  // the session's, if its owner says so; not kept
   friend bool operator==(const Settlement&, const Settlement&) = default;
 };
 

@@ -25,6 +25,12 @@ struct KeyRecord {
   Digest secret;
 };
 
+struct Lease {
+  NodeId router;
+  std::uint64_t epoch = 0;
+  WallTime until;
+};
+
 struct JoinToken {
   Role role;
   WallTime expiry;
@@ -197,10 +203,12 @@ class MemoryLedger final : public Ledger {
     return balances_[book_of(id)];
   }
 
-  Result<Credits> close_session(const SessionId& id, WallTime now) override {
+  Result<Credits> close_session(const SessionId& id, WallTime now,
+                                std::optional<std::uint64_t> epoch) override {
     Session* found = find(id);
     if (!found) return no_such("session", id.value);
     if (found->state != SessionState::open) return Credits{};
+    if (epoch && *epoch != leases_[id].epoch) return epoch_over(id);
     return end(*found, SessionState::closed, now);
   }
 
@@ -208,10 +216,25 @@ class MemoryLedger final : public Ledger {
     std::vector<Released> released;
     for (Session& one : sessions_) {
       if (one.state != SessionState::open || one.spec.expiry > now) continue;
-      if (std::find(busy.begin(), busy.end(), one.id) != busy.end()) continue;
+      if (std::find(busy.begin(), busy.end(), one.id) != busy.end() || leases_[one.id].until > now) continue;
       released.push_back({one.id, end(one, SessionState::expired, now)});
     }
     return released;
+  }
+
+  Result<std::uint64_t> take_session(const SessionId& id, const NodeId& router, WallTime until,
+                                     WallTime now) override {
+    if (auto status = check_node(router); !status) return status.error();
+    const Session* found = find(id);
+    if (!found) return no_such("session", id.value);
+    if (found->state != SessionState::open) return session_ended(id, found->state);
+    Lease& lease = leases_[id];
+    if (lease.router != router) {
+      if (lease.until > now) return session_taken(id, lease.router.value);
+      lease = {router, lease.epoch + 1, until};
+    }
+    lease.until = until;
+    return lease.epoch;
   }
 
   // ---- settlement ----
@@ -230,10 +253,12 @@ class MemoryLedger final : public Ledger {
     if (!paying) return no_such("session", settlement.session.value);
     if (find(settlement.task, settlement.choice)) return already_settled(settlement.task, settlement.choice);
     if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
+    if (settlement.epoch && *settlement.epoch != leases_[paying->id].epoch) return epoch_over(paying->id);
     const Credits hold = balances_[book_of(paying->id)];
     if (*total > hold) return money_short("the session's hold", hold, *total);
 
     SettledTask task{settlement, now, {}};
+    task.settlement.epoch.reset();
     std::erase_if(task.settlement.payments, [](const Payment& payment) { return payment.amount == 0; });
     if (total->micro != 0) {
       std::vector<Leg> legs{{book_of(paying->id), -*total, {}}};
@@ -502,6 +527,7 @@ class MemoryLedger final : public Ledger {
   std::vector<KeyRecord> keys_;
   std::map<std::string, Price> prices_;
   std::vector<Session> sessions_;
+  std::map<SessionId, Lease> leases_;
   std::vector<SettledTask> tasks_;
   std::map<NodeId, Node> nodes_;
   std::map<Digest, JoinToken> join_tokens_;

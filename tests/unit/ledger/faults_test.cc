@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <functional>
 #include <map>
+#include <thread>
 
 #include "fault_vfs.h"
 #include "ledger_fixture.h"
@@ -338,6 +340,47 @@ TEST_P(TwoProcesses, MixChangesAndKeepTheBooks) {
   EXPECT_EQ(*ledger->balance(book_of(node_number(1))), Credits{5 * kAll});
   EXPECT_EQ(*ledger->balance(book_of(node_number(2))), Credits{8 * kAll});
   EXPECT_EQ(ledger->node(node_number(1))->strikes, unsigned{kAll});
+  expect_clean(*ledger);
+}
+
+// Two routers snatch a session from each other at every step: each epoch is one router's, and no payment is
+// booked under an epoch that was over when it was asked for.
+TEST_P(TwoProcesses, NeverHaveASessionInTheSameEpoch) {
+  constexpr int kRounds = 100;
+  const std::string store = new_store();
+  const SessionId session = open_client(*must_open(store), {10'000}, {10'000}).session;
+  std::vector<std::uint64_t> epochs[2];
+  int booked[2] = {};
+  {
+    std::vector<std::jthread> routers;
+    for (int who = 0; who < 2; ++who)
+      routers.emplace_back([&, who] {
+        const auto ledger = must_open(store);
+        for (int i = 0; i < kRounds; ++i) {
+          const auto epoch = ledger->take_session(session, node_number(who), at(10), at(10));
+          ASSERT_TRUE(epoch) << epoch.error().message;
+          epochs[who].push_back(*epoch);
+          Settlement pay = settlement_of(session, "task_" + std::to_string(who) + "_" + std::to_string(i),
+                                         {{Payment::Kind::miner, node_number(who), 1}});
+          pay.epoch = *epoch;
+          const Status status = ledger->settle_task(pay, at(10));
+          booked[who] += status.has_value();
+          if (!status) expect_error(status, ErrorKind::conflict, "another router");
+        }
+      });
+  }
+  std::vector<std::uint64_t> both;
+  for (auto& mine : epochs) {
+    EXPECT_TRUE(std::is_sorted(mine.begin(), mine.end()));
+    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
+    both.insert(both.end(), mine.begin(), mine.end());
+  }
+  std::sort(both.begin(), both.end());
+  EXPECT_EQ(std::adjacent_find(both.begin(), both.end()), both.end());
+  EXPECT_EQ(both.back(), both.size());
+  const auto ledger = must_open(store);
+  for (int who = 0; who < 2; ++who)
+    EXPECT_EQ(*ledger->balance(book_of(node_number(who))), Credits{booked[who]});
   expect_clean(*ledger);
 }
 

@@ -284,6 +284,48 @@ TEST_P(EachLedger, ExpiresWhatIsDueAndNotBusy) {
   EXPECT_EQ(balance(client.account), Credits{950});
 }
 
+TEST_P(EachLedger, GivesASessionToOneRouterAtATime) {
+  const Client client = open_client(ledger(), {1000}, {100});
+  const NodeId one = node_number(1), two = node_number(2);
+  EXPECT_EQ(*ledger().take_session(client.session, one, at(20), at(10)), 1u);
+  expect_error(ledger().take_session(client.session, two, at(30), at(19)), ErrorKind::conflict, one.value);
+  EXPECT_EQ(*ledger().take_session(client.session, one, at(40), at(19)), 1u);
+  expect_error(ledger().take_session(client.session, two, at(60), at(39)), ErrorKind::conflict);
+  EXPECT_EQ(*ledger().take_session(client.session, two, at(60), at(40)), 2u);
+  EXPECT_EQ(*ledger().take_session(client.session, two, at(50), at(50)), 2u);  // given back
+  EXPECT_EQ(*ledger().take_session(client.session, one, at(60), at(50)), 3u);
+  EXPECT_EQ(*ledger().take_session(client.session, one, at(90), at(80)), 3u);  // nobody has had it in between
+  expect_error(ledger().take_session(client.session, NodeId("me"), at(99), at(95)), ErrorKind::invalid_input);
+  expect_error(ledger().take_session(SessionId("sess_none"), one, at(99), at(95)), ErrorKind::not_found);
+  ASSERT_TRUE(ledger().close_session(client.session, at(96)));
+  expect_error(ledger().take_session(client.session, one, at(99), at(97)), ErrorKind::conflict, "closed");
+}
+
+TEST_P(EachLedger, RefusesARouterThatHasLostTheSession) {
+  const Client client = open_client(ledger(), {1000}, {100});
+  Settlement pay = settlement_of(client.session, "task_1", {{Payment::Kind::miner, node_number(1), 10}});
+  pay.epoch = 1;
+  expect_error(ledger().settle_task(pay, at(4)), ErrorKind::conflict);  // nobody's yet
+  ASSERT_TRUE(ledger().take_session(client.session, node_number(1), at(20), at(10)));
+  EXPECT_TRUE(ledger().settle_task(pay, at(25)));  // its time is over, but nobody else has come
+  ASSERT_TRUE(ledger().take_session(client.session, node_number(2), at(40), at(30)));
+  expect_error(ledger().settle_task(pay, at(31)), ErrorKind::conflict, "settled already");
+  pay.task = TaskId("task_2");
+  expect_error(ledger().settle_task(pay, at(31)), ErrorKind::conflict, "another router");
+  expect_error(ledger().close_session(client.session, at(31), 1), ErrorKind::conflict, "another router");
+  pay.epoch = 2;
+  EXPECT_TRUE(ledger().settle_task(pay, at(32)));
+  EXPECT_EQ(*ledger().close_session(client.session, at(33), 2), Credits{80});
+  EXPECT_EQ(*ledger().close_session(client.session, at(34), 1), Credits{0});
+}
+
+TEST_P(EachLedger, ExpiresNoSessionThatARouterHas) {
+  const Client client = open_client(ledger(), {1000}, {100});  // expires at 1'000'000
+  ASSERT_TRUE(ledger().take_session(client.session, node_number(1), at(1'000'010), at(10)));
+  EXPECT_TRUE(ledger().expire_sessions(at(1'000'009), {})->empty());
+  EXPECT_EQ(ledger().expire_sessions(at(1'000'010), {})->size(), 1u);
+}
+
 TEST_P(EachLedger, AdmitsNodesByTokenOnceEach) {
   const std::string token = *ledger().create_join_token(Role::miner, at(100), 1, at(1));
   EXPECT_TRUE(token.starts_with("cjt_"));

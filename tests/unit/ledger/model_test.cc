@@ -41,7 +41,7 @@ class World {
 
   void step() {
     now_ += pick(50);
-    switch (pick(20)) {
+    switch (pick(22)) {
       case 0:
         return create_account();
       case 1:
@@ -71,6 +71,9 @@ class World {
         return admit_node();
       case 15:
         return pick(8) == 0 ? reopen() : compare_some();
+      case 16:
+      case 17:
+        return take_session();
       default:
         return settle_task();
     }
@@ -187,7 +190,19 @@ class World {
   }
   void close_session() {
     const SessionId session = any(sessions_);
-    expect_equal(model_->close_session(session, now()), store_->close_session(session, now()));
+    const auto epoch = any_epoch();
+    expect_equal(model_->close_session(session, now(), epoch), store_->close_session(session, now(), epoch));
+  }
+  std::optional<std::uint64_t> any_epoch() {
+    if (pick(3)) return std::nullopt;
+    return static_cast<std::uint64_t>(pick(4));
+  }
+  void take_session() {
+    const SessionId session = any(sessions_);
+    const NodeId router = any_node();
+    const WallTime until = at(now_ + pick(200));
+    expect_equal(model_->take_session(session, router, until, now()),
+                 store_->take_session(session, router, until, now()));
   }
   void expire_sessions() {
     std::vector<SessionId> busy;
@@ -203,6 +218,7 @@ class World {
     for (std::int64_t n = pick(4); n > 0; --n)
       s.payments.push_back({static_cast<Payment::Kind>(pick(3)), any_node(), pick(30) == 0 ? -1 : pick(150)});
     s.usage = {static_cast<std::uint64_t>(pick(100)), static_cast<std::uint64_t>(pick(100))};
+    s.epoch = any_epoch();
     s.receipt = digest_of(std::to_string(pick(1000)));
     const auto a = model_->settle_task(s, now()), b = store_->settle_task(s, now());
     expect_equal(a, b);
