@@ -22,6 +22,9 @@
 namespace cortensor::router {
 namespace {
 
+// As long as a session waits for a router that has died.
+constexpr std::chrono::seconds kSessionLease{10};
+
 // Of open files and connections: what nodes, ledger and log may need.
 constexpr rlim_t kOtherFiles = 2048;
 constexpr rlim_t kMostFiles = 65536;
@@ -157,6 +160,7 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   if (!ledger) return std::move(ledger).error();
   auto ledger_for_settling = ledger::open_ledger(options.ledger, logged("settlement"));
   if (!ledger_for_settling) return std::move(ledger_for_settling).error();
+  if (ledger::is_url(options.ledger)) options.core.session_lease = kSessionLease;
   if (auto status = set_prices(**ledger, options.models); !status) return status.error();
 
   options.core.arithmetic_version = arith::kArithmeticVersion;

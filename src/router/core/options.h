@@ -39,6 +39,8 @@ struct CoreOptions {
   Credits implicit_budget{kMicroPerCredit};
   std::chrono::seconds implicit_lifetime{3600};
   std::chrono::seconds max_session_lifetime{30 * 24 * 3600};
+  // For how long a session is this router's alone; zero: no other router has the ledger.
+  std::chrono::milliseconds session_lease{0};
 
   // Decide spot checks and name tasks. Tests put their own here.
   std::function<std::uint64_t()> random;  // empty: crypto::random_u64

@@ -26,7 +26,7 @@ RouterCore::RouterCore(CoreOptions options, const Catalogue& catalogue, const cr
       nodes_(executor),
       allocator_(nodes_, executor),
       conduct_(ledger, nodes_, links, executor, options_),
-      sessions_(ledger, options_),
+      sessions_(ledger, options_, id_),
       receipts_(options_.max_receipts, options_.max_receipt_positions),
       decisions_(options_.max_receipts),
       tasks_({options_, key, executor, ledger, settler, links, nodes_, allocator_, decisions_, conduct_,

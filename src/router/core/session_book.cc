@@ -16,8 +16,8 @@ std::string implicit_name(const AccountId& account, std::string_view label, std:
 
 }  // namespace
 
-SessionBook::SessionBook(ledger::Ledger& ledger, const CoreOptions& options)
-    : ledger_(ledger), options_(options) {
+SessionBook::SessionBook(ledger::Ledger& ledger, const CoreOptions& options, NodeId router)
+    : ledger_(ledger), options_(options), router_(std::move(router)) {
   const auto open = ledger_.list_open_sessions();
   if (!open) return;
   for (const ledger::Session& session : *open)
@@ -52,13 +52,14 @@ Result<ledger::Session> SessionBook::implicit(const AccountId& account, std::str
     const SessionId id = known->second;
     auto session = ledger_.session(id);
     if (!session) return std::move(session).error();
+    const bool ours = hold(id, now).has_value();
     const bool usable = session->state == ledger::SessionState::open && session->spec.expiry > now + kMargin;
-    if (usable && session->hold - reserved(id) >= need) return session;
+    if (ours && usable && session->hold - reserved(id) >= need) return session;
     implicit_.erase(known);
     if (tasks(id) > 0) {
       outgrown_[id] = account;
-    } else if (auto closed = ledger_.close_session(id, now); !closed) {
-      return std::move(closed).error();
+    } else if (ours) {
+      if (auto closed = end(id, now); !closed) return std::move(closed).error();
     }
   }
   const auto balance = ledger_.balance(account);
@@ -85,7 +86,39 @@ Result<Credits> SessionBook::close(const AccountId& account, const SessionId& se
   if (!found) return std::move(found).error();
   if (const std::size_t running = tasks(session); running > 0)
     return fail(ErrorKind::conflict, "the session has " + std::to_string(running) + " requests in progress");
-  return ledger_.close_session(session, now);
+  if (auto status = hold(session, now); !status) return status.error();
+  return end(session, now);
+}
+
+Status SessionBook::hold(const SessionId& session, WallTime now) {
+  if (options_.session_lease == options_.session_lease.zero()) return ok();
+  Lease& lease = leases_[session];
+  if (lease.until >= now + options_.session_lease / 2) return ok();
+  const WallTime until = now + options_.session_lease;
+  const auto epoch = ledger_.take_session(session, router_, until, now);
+  if (epoch) {
+    lease = {*epoch, until};
+    return ok();
+  }
+  if (lease.until <= now) leases_.erase(session);
+  if (epoch.error().kind != ErrorKind::conflict) return epoch.error();
+  const auto found = ledger_.session(session);
+  if (found && found->state != ledger::SessionState::open)
+    return ok();  // nobody's; the callers say it better
+  return fail(ErrorKind::unavailable,
+              "another router has requests in progress in the session; ask it, or try again in " +
+                  std::to_string(options_.session_lease.count() / 1000) + " s");
+}
+
+std::optional<std::uint64_t> SessionBook::epoch(const SessionId& session) const {
+  const auto found = leases_.find(session);
+  return found == leases_.end() ? std::nullopt : std::optional(found->second.epoch);
+}
+
+Result<Credits> SessionBook::end(const SessionId& session, WallTime now) {
+  auto released = ledger_.close_session(session, now, epoch(session));
+  if (released) leases_.erase(session);
+  return released;
 }
 
 Status SessionBook::reserve(const SessionId& session, Credits amount, WallTime now) {
@@ -96,6 +129,7 @@ Status SessionBook::reserve(const SessionId& session, Credits amount, WallTime n
   if (const Credits left = found->hold - reserved(session); left < amount)
     return fail(ErrorKind::payment_required, "this request may cost " + to_string(amount) +
                                                  " credits, the session has " + to_string(left) + " left");
+  if (auto status = hold(session, now); !status) return status;
   InFlight& entry = in_flight_[session];
   entry.amount += amount;
   ++entry.tasks;
@@ -109,7 +143,7 @@ void SessionBook::release(const SessionId& session, Credits amount, WallTime now
   if (--found->second.tasks > 0) return;
   in_flight_.erase(found);
   if (outgrown_.erase(session) == 0) return;
-  if (const auto closed = ledger_.close_session(session, now); !closed)
+  if (const auto closed = end(session, now); !closed)
     log::warning("session_not_closed", {{"session", session.value}, {"error", closed.error().message}});
 }
 
@@ -129,7 +163,12 @@ std::size_t SessionBook::tasks(const SessionId& session) const {
 
 Status SessionBook::expire(WallTime now) {
   std::vector<SessionId> busy;
-  for (const auto& [session, entry] : in_flight_) busy.push_back(session);
+  for (const auto& [session, entry] : in_flight_) {
+    busy.push_back(session);
+    if (const auto held = hold(session, now); !held)
+      log::warning("session_not_held", {{"session", session.value}, {"error", held.error().message}});
+  }
+  std::erase_if(leases_, [&](const auto& one) { return one.second.until <= now && tasks(one.first) == 0; });
   const auto released = ledger_.expire_sessions(now, busy);
   if (!released) return released.error();
   for (const ledger::Released& one : *released)

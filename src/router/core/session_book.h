@@ -1,8 +1,11 @@
 // Sessions and what of their holds is spoken for. The ledger keeps the money; reservations for tasks in
-// flight live here, so that no two tasks count on the same micro-credit.
+// flight live here, so that no two tasks count on the same micro-credit. Where several routers share a
+// ledger, a session with reservations is one router's, by a lease that it renews; after its death another one
+// has it when the lease is over.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,8 +21,8 @@ namespace cortensor::router {
 
 class SessionBook {
  public:
-  // Takes over the implicit sessions that are still open. Both arguments outlive the book.
-  SessionBook(ledger::Ledger& ledger, const CoreOptions& options);
+  // Takes over the implicit sessions that are still open. Ledger and options outlive the book.
+  SessionBook(ledger::Ledger& ledger, const CoreOptions& options, NodeId router);
 
   // Checks the specification and opens the session. The model is one the router serves.
   Result<ledger::Session> open(ledger::SessionSpec spec, WallTime now);
@@ -32,7 +35,7 @@ class SessionBook {
   Result<Credits> close(const AccountId& account, const SessionId& session, WallTime now);
 
   // payment_required: the hold less what is reserved does not cover the amount; conflict: the session has
-  // ended.
+  // ended; unavailable: another router has it.
   Status reserve(const SessionId& session, Credits amount, WallTime now);
   // Gives a reservation back, settled or not.
   void release(const SessionId& session, Credits amount, WallTime now);
@@ -40,8 +43,10 @@ class SessionBook {
   void reduce(const SessionId& session, Credits amount);
   Credits reserved(const SessionId& session) const;
   std::size_t tasks(const SessionId& session) const;
+  // Under which this router has the session; none when it shares its ledger with no other.
+  std::optional<std::uint64_t> epoch(const SessionId& session) const;
 
-  // Ends the sessions whose time is over and that have nothing in flight.
+  // Ends the sessions whose time is over and that have nothing in flight; keeps those that have.
   Status expire(WallTime now);
 
  private:
@@ -50,8 +55,18 @@ class SessionBook {
     std::size_t tasks = 0;
   };
 
+  struct Lease {
+    std::uint64_t epoch = 0;
+    WallTime until;
+  };
+  // Makes sure that the session is this router's for half a lease at least.
+  Status hold(const SessionId& session, WallTime now);
+  Result<Credits> end(const SessionId& session, WallTime now);
+
   ledger::Ledger& ledger_;
   const CoreOptions& options_;
+  const NodeId router_;
+  std::map<SessionId, Lease> leases_;
   std::map<SessionId, InFlight> in_flight_;
   std::map<std::string, SessionId> implicit_;  // "account/key/model" -> the session in use
   std::map<SessionId, AccountId> outgrown_;  // implicit ones that a larger one has replaced; closed when idle

@@ -329,7 +329,8 @@ Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& 
                                 receipt.bill.payments,
                                 usage,
                                 outcome,
-                                protocol::receipt_digest(receipt)};
+                                protocol::receipt_digest(receipt),
+                                context_.sessions.epoch(task.spec.session.id)};
   settled.result.cost += result.cost;
   settled.result.choices.push_back(std::move(result));
   settled.receipts.push_back(std::move(receipt));

@@ -6,7 +6,7 @@
 
 #include <map>
 
-#include "manual_executor.h"
+#include "../support/manual_executor.h"
 
 namespace cortensor::router {
 namespace {

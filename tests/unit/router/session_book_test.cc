@@ -54,6 +54,58 @@ TEST_F(SessionBookTest, AnOldOneIsReplacedBeforeItExpires) {
   EXPECT_EQ(state(*old), ledger::SessionState::closed);
 }
 
+// Two routers on one ledger.
+class SharedLedgerTest : public SessionBookTest {
+ protected:
+  SharedLedgerTest() { options_.session_lease = std::chrono::seconds(10); }
+  SessionBook one{*ledger, options_, NodeId(std::string(64, '1'))};
+  SessionBook other{*ledger, options_, NodeId(std::string(64, '2'))};
+  WallTime now() { return executor.wall_now(); }
+};
+
+TEST_F(SharedLedgerTest, ASessionWithReservationsIsOneRoutersAlone) {
+  const auto session = open();
+  ASSERT_TRUE(one.reserve(session.id, Credits{600'000}, now()));
+  EXPECT_EQ(other.reserve(session.id, Credits{600'000}, now()).error().kind, ErrorKind::unavailable);
+  EXPECT_EQ(other.close(account, session.id, now()).error().kind, ErrorKind::unavailable);
+  EXPECT_EQ(other.tasks(session.id), 0u);
+  for (int i = 0; i < 30; ++i) {  // it keeps what it works on
+    executor.advance(std::chrono::seconds(1));
+    EXPECT_TRUE(one.expire(now()));
+  }
+  EXPECT_FALSE(other.reserve(session.id, Credits{1}, now()));
+  one.release(session.id, Credits{600'000}, now());
+  executor.advance(std::chrono::seconds(11));
+  EXPECT_TRUE(other.reserve(session.id, Credits{600'000}, now()));
+  EXPECT_EQ(other.epoch(session.id), *one.epoch(session.id) + 1);
+}
+
+TEST_F(SharedLedgerTest, WhoLostASessionCannotSettleInItNorCloseIt) {
+  const auto session = open();
+  ASSERT_TRUE(one.reserve(session.id, Credits{1000}, now()));
+  executor.advance(std::chrono::seconds(11));  // as if it had stood still
+  ASSERT_TRUE(other.reserve(session.id, Credits{1000}, now()));
+  ledger::Settlement late{TaskId("task_a"),     0, session.id, {}, {}, ledger::TaskOutcome::failed, {},
+                          one.epoch(session.id)};
+  EXPECT_EQ(ledger->settle_task(late, now()).error().kind, ErrorKind::conflict);
+  EXPECT_FALSE(one.close(account, session.id, now()));
+  late.epoch = other.epoch(session.id);
+  EXPECT_TRUE(ledger->settle_task(late, now()));
+}
+
+TEST_F(SharedLedgerTest, AKeysOwnSessionIsEachRoutersOwn) {
+  const auto implicit_in = [&](SessionBook& book) {
+    return book.implicit(account, "k1", model->manifest.id, Credits{1000}, now())->id;
+  };
+  const SessionId first = implicit_in(one);
+  ASSERT_TRUE(one.reserve(first, Credits{1000}, now()));
+  SessionBook third(*ledger, options_, NodeId(std::string(64, '3')));  // finds it open, and in use
+  const SessionId own = implicit_in(third);
+  EXPECT_NE(own, first);
+  EXPECT_EQ(implicit_in(third), own);
+  EXPECT_EQ(ledger->session(first)->state, ledger::SessionState::open);
+}
+
 TEST_F(SessionBookTest, AnExpiredSessionWithWorkInItEndsAfterTheWork) {
   FakeNode& miner = add_miner();
   ledger::SessionSpec spec = open().spec;
