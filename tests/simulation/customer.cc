@@ -274,6 +274,12 @@ std::optional<ledger::Session> Customer::choose_session(std::span<const Generati
       spec.validation = {ValidationLevel::full, 0, 0, 0};
       spec.redundancy = random_.chance(20) ? 2 : 1;
   }
+  if (random_.chance(10))
+    spec.service.min_tokens_per_second = static_cast<std::uint32_t>(random_.between(1, 60));
+  if (random_.chance(10))
+    spec.service.max_first_token_ms = static_cast<std::uint32_t>(random_.between(1, 3'000));
+  if (random_.chance(10))
+    spec.service.min_reliability_ppm = static_cast<std::uint32_t>(random_.between(1, 900'000));
   auto session = book.open(spec, now);
   if (!session) return std::nullopt;
   sessions_.push_back(*session);
@@ -294,6 +300,8 @@ void Customer::ask() {
   spec.requests = order->requests;
   spec.want_logprobs = random_.chance(20);
   spec.received = router_.process().now();
+  if (random_.chance(20)) spec.queue_class = router::QueueClass::batch;
+  if (random_.chance(20)) spec.deadline = random_.time(1, 5'000);
   std::shared_ptr<router::TaskListener> reader = std::make_shared<Reader>(world_, router_, order);
   if (world_.fault != Fault::none) reader = std::make_shared<Stutter>(std::move(reader), world_);
   const auto task = router_.core().submit(std::move(spec), std::move(reader));

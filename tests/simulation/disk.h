@@ -37,7 +37,7 @@ class Disk {
   // The process that has files open ends now. They stay usable for it, to no effect.
   void end(End how);
   // It ends in the middle of the n-th write from now on; `died` is called then, and every later write of the
-  // process fails.
+  // process fails. 0: it does not.
   void end_at_write(int n, End how, std::function<void()> died);
 
   // What follows is the VFS's.

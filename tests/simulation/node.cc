@@ -81,6 +81,7 @@ struct Node::Life {
     hello.join_token = node.token_;
     hello.models = {{node.world_.model->manifest, node.boast_ * node.machine_.prefill,
                      node.boast_ * node.machine_.decode}};
+    if (node.boast_ > 1) hello.models.front().kv_positions = 512;
     hello.slots = node.machine_.sequences;
     hello.isa = "scalar";
     const auto bind = [&](auto made) {

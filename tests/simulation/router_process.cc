@@ -19,7 +19,9 @@ router::CoreOptions options_of(World& world, Random& random) {
   router::CoreOptions options;
   options.arithmetic_version = arith::kArithmeticVersion;
   options.max_queued = 8;
+  options.max_queued_batch = 16;
   options.queue_timeout = milliseconds(6'000);
+  options.batch_queue_timeout = milliseconds(20'000);
   options.first_step_timeout = milliseconds(3'000);
   options.stall_timeout = milliseconds(1'500);
   options.check_timeout = milliseconds(4'000);
