@@ -24,10 +24,10 @@ void Query::mark_corrupt() const {
 
 // ---- Database ----
 
-void Database::fail_with(ErrorKind kind, std::string what, bool collided) {
+void Database::fail_with(ErrorKind kind, std::string what, std::string details) {
   if (failed()) return;
   error_ = fail(kind, "ledger " + name_ + ": " + std::move(what));
-  collided_ = collided;
+  details_ = std::move(details);
 }
 
 void Database::report_success() {
@@ -37,12 +37,14 @@ void Database::report_success() {
 }
 
 Error Database::told() {
-  const Error error = *error_;
-  if (health_ && told_ != error.message) {
-    told_ = error.message;
-    health_(error);
+  Error full = *error_;
+  if (!details_.empty()) full.message += ": " + details_;
+  if (!health_) return full;
+  if (told_ != full.message) {
+    told_ = full.message;
+    health_(full);
   }
-  return error;
+  return *error_;
 }
 
 // Longer from time to time and never alike, so that those who collided do not meet again.

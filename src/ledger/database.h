@@ -165,9 +165,15 @@ class Database {
     }
   }
 
-  // The first failure counts. `collided`: with another's change; the transaction may succeed when it is
-  // repeated.
-  void fail_with(ErrorKind kind, std::string what, bool collided = false);
+  // The first failure counts. `details` (hosts and such) are for the operator: they go to the one who
+  // watches, and into the error only when nobody does, since a router's clients get to read that.
+  void fail_with(ErrorKind kind, std::string what, std::string details = {});
+  // With another's change: the transaction may succeed when it is repeated.
+  void collide(ErrorKind kind, std::string what) {
+    if (failed()) return;
+    fail_with(kind, std::move(what));
+    collided_ = true;
+  }
   void forget_failure() { error_.reset(); }
   const Error& failure() const { return *error_; }
   const std::string& name() const { return name_; }
@@ -201,12 +207,13 @@ class Database {
     return result;
   }
   void report_success();
-  Error told();  // the failure, once the one who watches has heard of it
+  Error told();  // the failure, once the one who watches has heard of it and its details
   static void pause(int attempt);
 
   std::string name_;
   std::chrono::milliseconds patience_;
   std::optional<Error> error_;
+  std::string details_;
   bool collided_ = false;
   std::function<void(const Status&)> health_;
   std::string told_;  // the message of the latest failure; empty while all is well

@@ -124,7 +124,7 @@ void PostgresDatabase::connect() {
   distrusted_ = false;
   connection_.reset(PQconnectdbParams(keys.data(), values.data(), 1));
   if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK)
-    return fail_with(ErrorKind::unavailable, "cannot connect: " + last_words());
+    return fail_with(ErrorKind::unavailable, "cannot connect", last_words());
   PQsetNoticeProcessor(
       connection_.get(), [](void*, const char*) {}, nullptr);
   script((std::string(kSettings) + "; SET lock_timeout TO " + std::to_string(patience().count())).c_str());
@@ -237,9 +237,9 @@ bool PostgresDatabase::succeeded(const Answer& answer) {
 void PostgresDatabase::fail_with_state(std::string_view state, const std::string& what) {
   const auto in_class = [&](std::string_view prefix) { return state.starts_with(prefix); };
   if (state == "40001" || state == "40P01")
-    return fail_with(ErrorKind::unavailable, "others change the same all the time", true);
+    return collide(ErrorKind::unavailable, "others change the same all the time");
   // Somebody booked the same between our look and our write: the next look finds it.
-  if (state == "23505") return fail_with(ErrorKind::internal, what, true);
+  if (state == "23505") return collide(ErrorKind::internal, what);
   if (state == "55P03") return fail_with(ErrorKind::unavailable, "locked by another process for too long");
   if (state == "53100") return fail_with(ErrorKind::unavailable, "disk full");
   if (in_class("53") || in_class("58") || state == "57014") return fail_with(ErrorKind::unavailable, what);
@@ -281,35 +281,33 @@ std::string PostgresDatabase::damage() {
   return {};
 }
 
-// Where a URL leads, in words for messages: without user and password. invalid_input: it cannot be read; the
-// message says nothing of it, since a misplaced character makes a host of a part of the password.
-Result<std::string> place_of(const std::string& url) {
+// The database's name, for messages. invalid_input: the URL cannot be read; the message says nothing of it,
+// since a misplaced character makes a host, a port or a name of a part of the password.
+Result<std::string> database_of(const std::string& url) {
   const auto wrong = fail(ErrorKind::invalid_input,
                           "ledger: expected postgresql://USER@HOST:PORT/DATABASE, special characters in a "
                           "part of it written as %XX");
   if (!url.starts_with("postgresql://") && !url.starts_with("postgres://")) return wrong;
   const std::unique_ptr<PQconninfoOption, Deleter> options(PQconninfoParse(url.c_str(), nullptr));
   if (!options) return wrong;
-  std::string host, port, database;
+  std::string database = "postgresql";
   for (const PQconninfoOption* option = options.get(); option->keyword; ++option) {
-    const std::string_view key = option->keyword;
-    const std::string value = option->val ? option->val : "";
-    if (key == "host" || key == "hostaddr") host += (host.empty() || value.empty() ? "" : " ") + value;
-    if (key == "port") port = value;
-    if (key == "dbname") database = value;
+    const std::string_view key = option->keyword, value = option->val ? option->val : "";
+    const bool place = key == "host" || key == "hostaddr" || key == "dbname";
+    if ((place && value.find('@') != value.npos) ||
+        (key == "port" && value.find_first_not_of("0123456789,") != value.npos))
+      return wrong;
+    if (key == "dbname" && !value.empty()) database = value;
   }
-  if ((host + database).find('@') != std::string::npos ||
-      port.find_first_not_of("0123456789,") != std::string::npos)
-    return wrong;
-  return "postgresql://" + host + (port.empty() ? "" : ":" + port) + "/" + database;
+  return database;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Database>> open_postgres(const std::string& url, std::chrono::milliseconds patience) {
-  auto place = place_of(url);
-  if (!place) return place.error();
-  auto database = std::make_unique<PostgresDatabase>(url, *std::move(place), patience);
+  auto name = database_of(url);
+  if (!name) return name.error();
+  auto database = std::make_unique<PostgresDatabase>(url, *std::move(name), patience);
   if (auto status = database->prepare(); !status) return status.error();
   return database;
 }
