@@ -1,7 +1,7 @@
 #include "router_process.h"
 
 #include "arith/version.h"
-#include "ledger/sqlite_ledger.h"
+#include "ledger/open_ledger.h"
 
 namespace cortensor::simulation {
 namespace {
@@ -145,11 +145,11 @@ class SimSettler final : public ledger::Settler {
 };
 
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(World& world) {
-  ledger::SqliteOptions options;
-  options.busy_timeout = std::chrono::milliseconds(0);  // whoever would be waited for does not run meanwhile
-  options.vfs = kDisk;
+  ledger::LedgerOptions options;
+  options.patience = std::chrono::milliseconds(0);  // whoever would be waited for does not run meanwhile
+  options.sqlite_vfs = kDisk;
   options.token = [&world](std::string_view prefix, int) { return world.name(prefix); };
-  return ledger::open_sqlite_ledger(kFile, std::move(options));
+  return ledger::open_ledger(kFile, std::move(options));
 }
 
 RouterProcess::RouterProcess(World& world, const router::Catalogue& catalogue)
