@@ -257,6 +257,13 @@ TEST(KilledWriter, LeavesTheOldStateOrTheNewOne) {
 class TwoProcesses : public EachStore {};
 INSTANTIATE_TEST_SUITE_P(Stores, TwoProcesses, ::testing::Values("sqlite", "postgres"), store_name);
 
+// On a busy machine with a slow disk, one may wait long for the others.
+LedgerOptions patient() {
+  LedgerOptions options;
+  options.patience = std::chrono::minutes(1);
+  return options;
+}
+
 // Waits for children that say with their exit code whether they are content.
 void expect_content(const std::vector<pid_t>& children) {
   for (const pid_t child : children) {
@@ -279,7 +286,7 @@ TEST_P(TwoProcesses, NeitherLoseNorDoubleAPayment) {
   for (int who = 0; who < 2; ++who) {
     children.push_back(::fork());
     if (children.back() != 0) continue;
-    const auto ledger = must_open(store);
+    const auto ledger = must_open(store, patient());
     if (!ledger) ::_exit(1);
     const auto settle = [&](const std::string& task) {
       return ledger->settle_task(
@@ -310,7 +317,7 @@ TEST_P(TwoProcesses, MixChangesAndKeepTheBooks) {
   for (int who = 0; who < kProcesses; ++who) {
     children.push_back(::fork());
     if (children.back() != 0) continue;
-    const auto ledger = must_open(store);
+    const auto ledger = must_open(store, patient());
     for (int i = 0; i < kRounds; ++i) {
       const std::string round = std::to_string(i), own = std::to_string(who) + "_" + round;
       const auto paid = ledger->deposit(account, {7}, "shared " + round, at(5));
@@ -355,7 +362,7 @@ TEST_P(TwoProcesses, NeverHaveASessionInTheSameEpoch) {
     std::vector<std::jthread> routers;
     for (int who = 0; who < 2; ++who)
       routers.emplace_back([&, who] {
-        const auto ledger = must_open(store);
+        const auto ledger = must_open(store, patient());
         for (int i = 0; i < kRounds; ++i) {
           const auto epoch = ledger->take_session(session, node_number(who), at(10), at(10));
           ASSERT_TRUE(epoch) << epoch.error().message;
@@ -392,7 +399,7 @@ TEST_P(TwoProcesses, MayCreateTheStoreTogether) {
     for (int who = 0; who < 4; ++who) {
       children.push_back(::fork());
       if (children.back() != 0) continue;
-      const auto ledger = open_ledger(store);
+      const auto ledger = open_ledger(store, patient());
       ::_exit(ledger && (*ledger)->create_account("account " + std::to_string(who), at(1)) ? 0 : 1);
     }
     expect_content(children);
