@@ -51,15 +51,19 @@ class Node:
 class Network:
     """Router first; nodes join one by one. Everything lives in a folder of its own and ends with the test."""
 
-    def __init__(self, models=(MODEL,), router_options=()):
+    def __init__(self, models=(MODEL,), router_options=(), ledger=None, key=None):
+        """ledger: a postgresql:// URL; key: of an account that it has already."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cortensor-e2e-"))
         self.models, self.router_options = list(models), list(router_options)
+        self.ledger = ["--ledger", ledger] if ledger else []
         self.api_port, self.node_port = free_port(), free_port()
         self.nodes, self.router = [], None
         self.links = {}
         self.start_router()
-        created = self.command("account", "--data", self.data, "create", "tester", "--credits", "50")
-        self.key = re.search(r"key\s+(ctk_\S+)", created).group(1)
+        if not key:
+            created = self.command("account", "--data", self.data, *self.ledger, "create", "tester", "--credits", "50")
+            key = re.search(r"key\s+(ctk_\S+)", created).group(1)
+        self.key = key
 
     @property
     def data(self):
@@ -94,7 +98,7 @@ class Network:
     def start_router(self):
         models = [part for model in self.models for part in ("--model", model)]
         self.router = self.spawn("router", ["router", "--data", self.data, "--api", f"127.0.0.1:{self.api_port}",
-                                            "--nodes", f"127.0.0.1:{self.node_port}", *models, *self.router_options])
+                                            "--nodes", f"127.0.0.1:{self.node_port}", *models, *self.ledger, *self.router_options])
         wait_for(self.healthy, "the router")
 
     def healthy(self):
@@ -106,7 +110,7 @@ class Network:
 
     def link(self, role):
         if role not in self.links:
-            printed = self.command("invite", "--data", self.data, "--role", role, "--address", f"127.0.0.1:{self.node_port}",
+            printed = self.command("invite", "--data", self.data, *self.ledger, "--role", role, "--address", f"127.0.0.1:{self.node_port}",
                                    "--uses", "16")
             self.links[role] = re.search(r"cortensor://\S+", printed).group(0)
         return self.links[role]
@@ -172,7 +176,7 @@ class Network:
         return self.get("/v1/account")["balance_microcredits"]
 
     def audit(self):
-        return self.command("account", "--data", self.data, "audit")
+        return self.command("account", "--data", self.data, *self.ledger, "audit")
 
 
 def chat(prompt, session=None, **more):
