@@ -23,12 +23,14 @@ std::string seconds_of(Clock::duration time) {
 
 }  // namespace
 
+Clock::duration TaskTable::usual_patience(QueueClass queue_class) const {
+  return queue_class == QueueClass::batch ? context_.options.batch_queue_timeout
+                                          : context_.options.queue_timeout;
+}
+
 TaskTable::Demand TaskTable::demand_of(const TaskSpec& spec) const {
-  const CoreOptions& options = context_.options;
-  const auto usual =
-      spec.queue_class == QueueClass::batch ? options.batch_queue_timeout : options.queue_timeout;
-  return {spec.model->manifest.weights, spec.queue_class, spec.requests.size(),
-          spec.deadline.value_or(usual)};
+  const Clock::duration patience = spec.deadline ? *spec.deadline : usual_patience(spec.queue_class);
+  return {spec.model->manifest.weights, spec.queue_class, spec.requests.size(), patience};
 }
 
 // So many choices more than there is room for.
@@ -94,16 +96,15 @@ void TaskTable::wait_for_validator(const Task& task, const Choice& choice, bool 
 std::optional<Error> TaskTable::waited_in_vain(const Task& task, const Choice& choice) const {
   const Clock::time_point now = context_.executor.now();
   const Clock::duration waited = now - choice.waiting_since;
-  const Demand demand = demand_of(task.spec);
   const auto& deadline = task.spec.deadline;
-  const bool too_late = deadline && choice.started == 0 && now - task.spec.received >= *deadline;
-  const bool impatient = too_late || waited >= demand.patience;
+  const bool impatient = deadline && choice.started == 0 ? now - task.spec.received >= *deadline
+                                                         : waited >= usual_patience(task.spec.queue_class);
   if (!impatient && waited < context_.options.stall_timeout) return std::nullopt;
-  const bool attached = context_.nodes.count(protocol::Role::miner, demand.model) > 0;
+  const bool attached = context_.nodes.count(protocol::Role::miner, task.spec.model->manifest.weights) > 0;
   if (!attached && waited >= context_.options.stall_timeout)
     return fail(ErrorKind::unavailable, "all miners have left; nothing was charged");
   if (!impatient) return std::nullopt;
-  if (choice.attempts.empty()) count_refusal(demand.queue_class, "waited");
+  if (choice.attempts.empty()) count_refusal(task.spec.queue_class, "waited");
   return fail(ErrorKind::overloaded, "no miner became free in time; nothing was charged");
 }
 

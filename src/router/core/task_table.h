@@ -132,6 +132,7 @@ class TaskTable {
   std::optional<Found> find(protocol::LinkId link, const AttemptId& attempt);
 
   // Waiting (task_queue.cc).
+  Clock::duration usual_patience(QueueClass queue_class) const;
   Status room_for(const Demand& demand) const;
   std::size_t excess(const Demand& demand) const;
   void wait_for_miner(const Task& task, Choice& choice, bool first);

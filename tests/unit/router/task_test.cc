@@ -593,6 +593,38 @@ TEST_F(TaskTest, ARequestThatCannotBeginByItsDeadlineIsToldSoAtOnceOrThen) {
   EXPECT_TRUE(submit(spec).task);
 }
 
+TEST_F(TaskTest, EachChoiceMustBeginByTheDeadline) {
+  FakeNode& miner = add_miner(1);
+  TaskSpec spec = spec_of(open(), {request(1), request(2), request(3)});
+  spec.deadline = std::chrono::seconds(2);
+  const Run run = submit(spec);
+  executor.advance(std::chrono::milliseconds(1500));
+  miner.run(miner.heard<protocol::Assign>().at(0));
+  executor.advance(std::chrono::milliseconds(400));
+  EXPECT_FALSE(run.heard->error);
+  executor.advance(std::chrono::milliseconds(300));  // the second has begun, the third has not
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::overloaded);
+}
+
+TEST_F(TaskTest, AnAnswerThatHasBegunHasNoDeadlineAnyMore) {
+  FakeNode& first = add_miner(1, 200);
+  FakeNode& second = add_miner(1, 100);
+  const auto session = open();
+  TaskSpec spec = spec_of(session, {request(1)});
+  spec.deadline = std::chrono::seconds(2);
+  const Run run = submit(spec);
+  const Run other = submit(session);
+  first.send_steps(first.heard<protocol::Assign>().at(0), 0, 3);
+  links.cut(first.link);
+  executor.advance(std::chrono::seconds(4));
+  EXPECT_FALSE(run.heard->error);
+  second.run(second.heard<protocol::Assign>().at(0));
+  ASSERT_EQ(second.heard<protocol::Assign>().size(), 2u);
+  second.run(second.heard<protocol::Assign>().at(1));
+  EXPECT_TRUE(run.heard->result);
+}
+
 // Many wait and nothing becomes free: a request that comes asks no miner.
 TEST_F(TaskTest, ThoseWhoWaitForNothingCostNothing) {
   FakeNode& miner = add_miner(1);
