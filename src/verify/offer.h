@@ -13,7 +13,8 @@ namespace cortensor::verify {
 protocol::ModelManifest manifest_of(const engine::ModelInfo& info, std::string id);
 
 // Runs a short prompt and a short answer, alone, then 2, 4, 8, … at a time as far as the engine has room, and
-// times them: a second or two each on a small machine.
+// times them: three seconds in all, or a prompt and three tokens where that takes longer. Sizes that there
+// was no time for are left out.
 Result<protocol::ModelOffer> measure_offer(engine::Engine& engine, std::string id);
 
 }  // namespace cortensor::verify
