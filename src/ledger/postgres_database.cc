@@ -1,6 +1,7 @@
 #include "ledger/postgres_database.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <charconv>
@@ -29,6 +30,9 @@ constexpr const char* kSettings =
     "SET search_path TO cortensor; SET synchronous_commit TO on; SET bytea_output TO hex;"
     " SET enable_seqscan TO off; SET jit TO off; SET idle_in_transaction_session_timeout TO '10s'";
 
+// What a server may take to answer when nothing is in its way; also where it has to read everything.
+constexpr std::chrono::seconds kAnswer{10}, kLongAnswer{600};
+
 class PostgresDatabase final : public Database {
  public:
   PostgresDatabase(std::string url, std::string name, std::chrono::milliseconds patience)
@@ -43,7 +47,7 @@ class PostgresDatabase final : public Database {
   std::unique_ptr<Rows> execute(const char* sql, std::span<const Parameter> parameters) override;
   std::int64_t touched() const override { return touched_; }
   void script(const char* sql) override {
-    if (!failed()) succeeded(Answer(PQexec(connection_.get(), sql)));
+    if (!failed()) succeeded(answer(PQsendQuery(connection_.get(), sql)));
   }
   void begin(Scope scope) override;
   void commit() override;
@@ -52,15 +56,20 @@ class PostgresDatabase final : public Database {
  private:
   static const char* opening(Scope scope);
   bool usable() const;
+  void give_up_for(std::chrono::steady_clock::duration time, std::string what, std::string details = {});
   void connect();
+  Answer answer(int sent);
   const std::string* prepared(const char* sql);
-  bool succeeded(const Answer& answer);
+  bool succeeded(const Answer& said);
   void fail_with_state(std::string_view state, const std::string& what);
   std::string last_words() const;
 
   std::string url_;
   Connection connection_;
   bool distrusted_ = false;                                  // what was said last ends the connection
+  std::chrono::steady_clock::time_point not_before_{};       // of the next attempt to connect
+  std::string trouble_, details_;                            // for which nothing is tried until then
+  std::chrono::milliseconds allowed_ = kAnswer;              // for an answer, beside waiting for locks
   std::unordered_map<const char*, std::string> statements_;  // the names that the server knows them by
   std::int64_t touched_ = 0;
 };
@@ -97,6 +106,33 @@ class PostgresRows final : public Rows {
 
 // ---- the connection ----
 
+// The last result of what was sent, as PQexec() has it, but of a server that stands still no longer than it
+// is allowed to.
+Answer PostgresDatabase::answer(int sent) {
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + patience() + allowed_;
+  Answer last;
+  while (sent != 0) {
+    while (PQisBusy(connection_.get()) != 0) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
+      pollfd socket{PQsocket(connection_.get()), POLLIN, 0};
+      const int ready = left <= 0 ? 0 : ::poll(&socket, 1, static_cast<int>(left));
+      if (ready < 0 && errno == EINTR) continue;
+      if (ready == 0) {
+        distrusted_ = true;
+        give_up_for(std::chrono::seconds(3), "the server does not answer");
+        return nullptr;
+      }
+      if (ready < 0 || PQconsumeInput(connection_.get()) == 0) break;
+    }
+    Answer next(PQgetResult(connection_.get()));
+    if (!next) break;
+    const bool wrong = PQresultStatus(next.get()) == PGRES_FATAL_ERROR;
+    if (!last || wrong || PQresultStatus(last.get()) != PGRES_FATAL_ERROR) last = std::move(next);
+  }
+  return last;
+}
+
 bool PostgresDatabase::usable() const {
   return connection_ && PQstatus(connection_.get()) == CONNECTION_OK &&
          PQtransactionStatus(connection_.get()) == PQTRANS_IDLE;
@@ -120,15 +156,29 @@ void PostgresDatabase::connect() {
   keys.insert(keys.end(), {"dbname", "client_encoding", nullptr});
   values.insert(values.end(), {url_.c_str(), "UTF8", nullptr});
 
+  // Who waits for the ledger has other things to do as well: a server that is slow to be missed is looked for
+  // less often.
+  using std::chrono::steady_clock;
+  const auto began = steady_clock::now();
+  if (began < not_before_) return fail_with(ErrorKind::unavailable, trouble_, details_);
   statements_.clear();
   distrusted_ = false;
   connection_.reset(PQconnectdbParams(keys.data(), values.data(), 1));
-  if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK)
-    return fail_with(ErrorKind::unavailable, "cannot connect", last_words());
+  if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) {
+    return give_up_for(5 * (steady_clock::now() - began), "cannot connect", last_words());
+  }
   PQsetNoticeProcessor(
       connection_.get(), [](void*, const char*) {}, nullptr);
   script((std::string(kSettings) + "; SET lock_timeout TO " + std::to_string(patience().count())).c_str());
   distrusted_ = failed();
+}
+
+void PostgresDatabase::give_up_for(std::chrono::steady_clock::duration time, std::string what,
+                                   std::string details) {
+  not_before_ = std::chrono::steady_clock::now() + time;
+  trouble_ = std::move(what);
+  details_ = std::move(details);
+  fail_with(ErrorKind::unavailable, trouble_, details_);
 }
 
 // libpq's own message on one line; it quotes what it was given, so the password is looked for.
@@ -159,6 +209,7 @@ const char* PostgresDatabase::opening(Scope scope) {
 }
 
 void PostgresDatabase::begin(Scope scope) {
+  allowed_ = scope == Scope::migration ? kLongAnswer : kAnswer;
   const bool kept = usable();
   if (!kept) connect();
   if (failed()) return;
@@ -172,16 +223,16 @@ void PostgresDatabase::begin(Scope scope) {
 }
 
 void PostgresDatabase::commit() {
-  const Answer answer(PQexec(connection_.get(), "COMMIT"));
-  if (succeeded(answer) && std::string_view(PQcmdStatus(answer.get())) != "COMMIT")
+  const Answer done = answer(PQsendQuery(connection_.get(), "COMMIT"));
+  if (succeeded(done) && std::string_view(PQcmdStatus(done.get())) != "COMMIT")
     fail_with(ErrorKind::internal, "a transaction was rolled back unnoticed");
 }
 
 void PostgresDatabase::roll_back() {
   if (distrusted_ || !connection_ || PQstatus(connection_.get()) != CONNECTION_OK) return connection_.reset();
   if (PQtransactionStatus(connection_.get()) == PQTRANS_IDLE) return;
-  const Answer answer(PQexec(connection_.get(), "ROLLBACK"));
-  if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) connection_.reset();
+  const Answer done = answer(PQsendQuery(connection_.get(), "ROLLBACK"));
+  if (PQresultStatus(done.get()) != PGRES_COMMAND_OK) connection_.reset();
 }
 
 // ---- statements ----
@@ -189,7 +240,7 @@ void PostgresDatabase::roll_back() {
 const std::string* PostgresDatabase::prepared(const char* sql) {
   if (const auto known = statements_.find(sql); known != statements_.end()) return &known->second;
   std::string name = "s" + std::to_string(statements_.size());
-  if (!succeeded(Answer(PQprepare(connection_.get(), name.c_str(), sql, 0, nullptr)))) return nullptr;
+  if (!succeeded(answer(PQsendPrepare(connection_.get(), name.c_str(), sql, 0, nullptr)))) return nullptr;
   return &statements_.emplace(sql, std::move(name)).first->second;
 }
 
@@ -214,21 +265,21 @@ std::unique_ptr<Rows> PostgresDatabase::execute(const char* sql, std::span<const
     }
     values[i] = texts[i].c_str();
   }
-  Answer answer(PQexecPrepared(connection_.get(), name->c_str(), static_cast<int>(count), values.data(),
-                               lengths.data(), formats.data(), 0));
-  if (!succeeded(answer)) return nullptr;
-  const std::string_view rows = PQcmdTuples(answer.get());
+  Answer result = answer(PQsendQueryPrepared(connection_.get(), name->c_str(), static_cast<int>(count),
+                                             values.data(), lengths.data(), formats.data(), 0));
+  if (!succeeded(result)) return nullptr;
+  const std::string_view rows = PQcmdTuples(result.get());
   touched_ = 0;
   std::from_chars(rows.data(), rows.data() + rows.size(), touched_);
-  return std::make_unique<PostgresRows>(std::move(answer));
+  return std::make_unique<PostgresRows>(std::move(result));
 }
 
-bool PostgresDatabase::succeeded(const Answer& answer) {
+bool PostgresDatabase::succeeded(const Answer& said) {
   if (failed()) return false;
-  const ExecStatusType status = PQresultStatus(answer.get());
+  const ExecStatusType status = PQresultStatus(said.get());
   if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) return true;
-  const char* state = PQresultErrorField(answer.get(), PG_DIAG_SQLSTATE);
-  const char* what = PQresultErrorField(answer.get(), PG_DIAG_MESSAGE_PRIMARY);
+  const char* state = PQresultErrorField(said.get(), PG_DIAG_SQLSTATE);
+  const char* what = PQresultErrorField(said.get(), PG_DIAG_MESSAGE_PRIMARY);
   fail_with_state(state ? state : "", what ? what : "");
   return false;
 }
@@ -277,6 +328,7 @@ Status PostgresDatabase::prepare() {
 
 // The server checks references itself. An audit reads everything, for which no index is of use.
 std::string PostgresDatabase::damage() {
+  allowed_ = kLongAnswer;
   script("SET LOCAL enable_seqscan TO on");
   return {};
 }

@@ -170,8 +170,10 @@ Error supply_exceeded() {
 Error unknown_secret(std::string_view kind) {
   return fail(ErrorKind::unauthenticated, std::string(kind) + " is not known");
 }
-Error already_settled(const TaskId& task, std::uint32_t choice) {
-  return fail(ErrorKind::conflict, "task " + task_reference(task, choice) + " is settled already");
+Status settled_again(const Settlement& settlement, const SessionId& session, const Digest& receipt) {
+  if (settlement.session == session && settlement.receipt == receipt && receipt != Digest{}) return ok();
+  return fail(ErrorKind::conflict,
+              "task " + task_reference(settlement.task, settlement.choice) + " is settled already");
 }
 Error session_ended(const SessionId& session, SessionState state) {
   return fail(ErrorKind::conflict, "session " + session.value + " is " + std::string(to_string(state)));

@@ -33,13 +33,16 @@ Result<Credits> checked_total(const Settlement& settlement);
 // conflict when the model costs more than the session allows.
 Status check_price_limits(const SessionSpec& spec, Price price);
 
+// What is said to a settlement of a task that is in the books already, for that session and receipt: success
+// when it is the same one once more, as its first answer was lost; conflict otherwise.
+Status settled_again(const Settlement& settlement, const SessionId& session, const Digest& receipt);
+
 Error no_such(std::string_view kind, std::string_view id);
 Error name_taken(std::string_view name);
 Error reference_used(std::string_view reference);
 Error money_short(std::string_view whose, Credits has, Credits needs);
 Error supply_exceeded();
 Error unknown_secret(std::string_view kind);
-Error already_settled(const TaskId& task, std::uint32_t choice);
 Error session_ended(const SessionId& session, SessionState state);
 Error session_taken(const SessionId& session, std::string_view router);
 Error epoch_over(const SessionId& session);

@@ -210,9 +210,11 @@ Status SqlLedger::book_settlement(const Settlement& settlement, WallTime now) {
   if (!total) return total.error();
   const auto paying = session_row(settlement.session);
   if (!paying) return no_such("session", settlement.session.value);
-  if (db_.query("SELECT 1 FROM tasks WHERE id = $1 AND choice = $2", settlement.task, settlement.choice)
-          .next())
-    return already_settled(settlement.task, settlement.choice);
+  {
+    Query known = db_.query("SELECT session, receipt FROM tasks WHERE id = $1 AND choice = $2",
+                            settlement.task, settlement.choice);
+    if (known.next()) return settled_again(settlement, SessionId(known.text(0)), known.digest(1));
+  }
   if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
   if (settlement.epoch && *settlement.epoch != lease_of(paying->id).epoch) return epoch_over(paying->id);
   if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);

@@ -251,7 +251,8 @@ class MemoryLedger final : public Ledger {
     if (!total) return total.error();
     Session* paying = find(settlement.session);
     if (!paying) return no_such("session", settlement.session.value);
-    if (find(settlement.task, settlement.choice)) return already_settled(settlement.task, settlement.choice);
+    if (const SettledTask* known = find(settlement.task, settlement.choice))
+      return settled_again(settlement, known->settlement.session, known->settlement.receipt);
     if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
     if (settlement.epoch && *settlement.epoch != leases_[paying->id].epoch) return epoch_over(paying->id);
     const Credits hold = balances_[book_of(paying->id)];

@@ -12,10 +12,10 @@ namespace cortensor::router {
 
 class DecisionLog {
  public:
-  explicit DecisionLog(std::size_t max_tasks) : max_tasks_(max_tasks) {}
+  explicit DecisionLog(std::size_t max_decisions) : max_decisions_(max_decisions) {}
 
-  // The oldest task goes when there are too many. Of a task that is asked for again and again the first
-  // decisions are kept.
+  // The oldest tasks go when there are too many decisions. Of a task that is asked for again and again the
+  // first ones are kept.
   void add(const AccountId& owner, const TaskId& task, Decision decision);
   // nullptr: unknown, gone, or another account's.
   const std::vector<Decision>* find(const AccountId& owner, const TaskId& task) const;
@@ -27,7 +27,8 @@ class DecisionLog {
   };
   static constexpr std::size_t kMostDecisions = 64;
 
-  std::size_t max_tasks_;
+  std::size_t max_decisions_;
+  std::size_t decisions_ = 0;
   std::deque<TaskId> order_;
   std::unordered_map<TaskId, Entry> entries_;
 };

@@ -9,7 +9,7 @@ namespace {
 constexpr double kKept = 0.7;  // of an average, when the next value comes at once
 constexpr std::chrono::duration<double> kHalfLife = std::chrono::minutes(10);
 
-// What a node counts as when it offers no usable number.
+// What a node counts as when it offers no usable number, or less.
 constexpr double kUnknownSpeed = 0.001;
 // More than any one machine answers a single sequence with.
 constexpr double kMaxClaimedSpeed = 10'000;
@@ -31,7 +31,7 @@ void RecentAverage::add(double seen, Clock::time_point now) {
 }
 
 double credible_speed(double claimed) {
-  return std::isfinite(claimed) && claimed > 0 ? std::min(claimed, kMaxClaimedSpeed) : kUnknownSpeed;
+  return std::isfinite(claimed) ? std::clamp(claimed, kUnknownSpeed, kMaxClaimedSpeed) : kUnknownSpeed;
 }
 
 void MinerRecord::claim(const protocol::ModelOffer& offer) {

@@ -55,6 +55,14 @@ void RouterCore::tick() {
       log::warning("expiry_failed", {{"error", status.error().message}});
     conduct_.retry();
   }
+  // Only after what has come while the ledger was waited for: nobody is silent who was not listened to.
+  executor_.post([this, alive = alive_] {
+    if (*alive) look_around();
+  });
+}
+
+void RouterCore::look_around() {
+  const Clock::time_point now = executor_.now();
   for (const auto& [link, node] : nodes_.nodes())
     if (now - node.last_heard > kSilentBeats * options_.heartbeat)
       links_.close(link, fail(ErrorKind::timed_out, "no heartbeat"));

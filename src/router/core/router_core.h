@@ -65,6 +65,7 @@ class RouterCore final : public protocol::RouterLinkEvents {
   Result<AttachedNode> admit(protocol::LinkId link, const protocol::Hello& hello);
   void schedule_tick();
   void tick();
+  void look_around();
 
   const CoreOptions options_;
   const Catalogue& catalogue_;

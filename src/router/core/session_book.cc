@@ -90,7 +90,7 @@ Result<Credits> SessionBook::close(const AccountId& account, const SessionId& se
   return end(session, now);
 }
 
-Status SessionBook::hold(const SessionId& session, WallTime now) {
+Status SessionBook::renew(const SessionId& session, WallTime now) {
   if (options_.session_lease == options_.session_lease.zero()) return ok();
   Lease& lease = leases_[session];
   if (lease.until >= now + options_.session_lease / 2) return ok();
@@ -100,8 +100,15 @@ Status SessionBook::hold(const SessionId& session, WallTime now) {
     lease = {*epoch, until};
     return ok();
   }
-  if (lease.until <= now) leases_.erase(session);
-  if (epoch.error().kind != ErrorKind::conflict) return epoch.error();
+  // What is in progress keeps the old epoch, with which nothing is booked once another router has a later
+  // one.
+  if (lease.until <= now && tasks(session) == 0) leases_.erase(session);
+  return epoch.error();
+}
+
+Status SessionBook::hold(const SessionId& session, WallTime now) {
+  const Status held = renew(session, now);
+  if (held || held.error().kind != ErrorKind::conflict) return held;
   const auto found = ledger_.session(session);
   if (found && found->state != ledger::SessionState::open)
     return ok();  // nobody's; the callers say it better
@@ -112,7 +119,9 @@ Status SessionBook::hold(const SessionId& session, WallTime now) {
 
 std::optional<std::uint64_t> SessionBook::epoch(const SessionId& session) const {
   const auto found = leases_.find(session);
-  return found == leases_.end() ? std::nullopt : std::optional(found->second.epoch);
+  if (found != leases_.end()) return found->second.epoch;
+  if (options_.session_lease == options_.session_lease.zero()) return std::nullopt;
+  return 0;  // nobody's: no lease begins with it
 }
 
 Result<Credits> SessionBook::end(const SessionId& session, WallTime now) {
@@ -165,8 +174,11 @@ Status SessionBook::expire(WallTime now) {
   std::vector<SessionId> busy;
   for (const auto& [session, entry] : in_flight_) {
     busy.push_back(session);
-    if (const auto held = hold(session, now); !held)
-      log::warning("session_not_held", {{"session", session.value}, {"error", held.error().message}});
+    const Status held = renew(session, now);
+    if (held) continue;
+    // The ledger cannot be reached: that took its time already, and would for each of them.
+    if (held.error().kind == ErrorKind::unavailable) return held;
+    log::warning("session_not_held", {{"session", session.value}, {"error", held.error().message}});
   }
   std::erase_if(leases_, [&](const auto& one) { return one.second.until <= now && tasks(one.first) == 0; });
   const auto released = ledger_.expire_sessions(now, busy);

@@ -59,7 +59,11 @@ class SessionBook {
     std::uint64_t epoch = 0;
     WallTime until;
   };
-  // Makes sure that the session is this router's for half a lease at least.
+  // Takes the session's lease where it is shared and half over. conflict: it has ended, or is another
+  // router's.
+  Status renew(const SessionId& session, WallTime now);
+  // The same before money is spent from it; unavailable: another router has it. One that has ended is
+  // nobody's.
   Status hold(const SessionId& session, WallTime now);
   Result<Credits> end(const SessionId& session, WallTime now);
 

@@ -289,8 +289,9 @@ TEST_P(TwoProcesses, NeitherLoseNorDoubleAPayment) {
     const auto ledger = must_open(store, patient());
     if (!ledger) ::_exit(1);
     const auto settle = [&](const std::string& task) {
-      return ledger->settle_task(
-          settlement_of(client.session, task, {{Payment::Kind::miner, node_number(who), 10}}), at(10));
+      auto settlement = settlement_of(client.session, task, {{Payment::Kind::miner, node_number(who), 10}});
+      settlement.receipt = digest_of("receipt of " + std::to_string(who));
+      return ledger->settle_task(settlement, at(10));
     };
     int won = 0;
     for (int i = 0; i < kShared; ++i) {

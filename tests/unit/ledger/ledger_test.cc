@@ -190,7 +190,9 @@ TEST_P(EachLedger, SettlesEachTaskOnceAndNeverBeyondTheHold) {
                                          {Payment::Kind::validator, node_number(2), 15},
                                          {Payment::Kind::miner, node_number(3), 0}});
   ASSERT_TRUE(ledger().settle_task(paid, at(4)));
-  expect_error(ledger().settle_task(paid, at(5)), ErrorKind::conflict, "task_1");
+  Settlement again = paid;
+  again.receipt = digest_of("another receipt");
+  expect_error(ledger().settle_task(again, at(5)), ErrorKind::conflict, "task_1");
   expect_error(
       ledger().settle_task(
           settlement_of(client.session, "task_2", {{Payment::Kind::miner, node_number(1), 26}}), at(5)),
@@ -217,9 +219,10 @@ TEST_P(EachLedger, SettlesEachTaskOnceAndNeverBeyondTheHold) {
 
 TEST_P(EachLedger, RecordsTasksThatNobodyIsPaidFor) {
   const Client client = open_client(ledger(), {1000}, {100});
-  ASSERT_TRUE(ledger().settle_task(settlement_of(client.session, "task_1", {}, TaskOutcome::invalid), at(4)));
-  expect_error(ledger().settle_task(settlement_of(client.session, "task_1", {}, TaskOutcome::invalid), at(4)),
-               ErrorKind::conflict);
+  Settlement unpaid = settlement_of(client.session, "task_1", {}, TaskOutcome::invalid);
+  ASSERT_TRUE(ledger().settle_task(unpaid, at(4)));
+  unpaid.receipt = digest_of("another receipt");
+  expect_error(ledger().settle_task(unpaid, at(4)), ErrorKind::conflict);
   EXPECT_EQ(ledger().settled_task(TaskId("task_1"), 0)->settlement.outcome, TaskOutcome::invalid);
   EXPECT_EQ(*ledger().hold_balance(client.session), Credits{100});
   for (const TaskOutcome outcome : {TaskOutcome::invalid, TaskOutcome::failed})
@@ -309,7 +312,6 @@ TEST_P(EachLedger, RefusesARouterThatHasLostTheSession) {
   ASSERT_TRUE(ledger().take_session(client.session, node_number(1), at(20), at(10)));
   EXPECT_TRUE(ledger().settle_task(pay, at(25)));  // its time is over, but nobody else has come
   ASSERT_TRUE(ledger().take_session(client.session, node_number(2), at(40), at(30)));
-  expect_error(ledger().settle_task(pay, at(31)), ErrorKind::conflict, "settled already");
   pay.task = TaskId("task_2");
   expect_error(ledger().settle_task(pay, at(31)), ErrorKind::conflict, "another router");
   expect_error(ledger().close_session(client.session, at(31), 1), ErrorKind::conflict, "another router");
@@ -317,6 +319,23 @@ TEST_P(EachLedger, RefusesARouterThatHasLostTheSession) {
   EXPECT_TRUE(ledger().settle_task(pay, at(32)));
   EXPECT_EQ(*ledger().close_session(client.session, at(33), 2), Credits{80});
   EXPECT_EQ(*ledger().close_session(client.session, at(34), 1), Credits{0});
+}
+
+TEST_P(EachLedger, BooksASettlementOnceThatIsSentAgainAsItsAnswerWasLost) {
+  const Client client = open_client(ledger(), {1000}, {100});
+  const Settlement pay =
+      settlement_of(client.session, "task_1", {{Payment::Kind::miner, node_number(1), 10}});
+  ASSERT_TRUE(ledger().settle_task(pay, at(4)));
+  EXPECT_TRUE(ledger().settle_task(pay, at(5)));
+  EXPECT_EQ(ledger().session(client.session)->hold, Credits{90});
+  EXPECT_EQ(ledger().settled_task(pay.task, pay.choice)->settled, at(4));
+  Settlement other = pay;
+  other.receipt = digest_of("another receipt");
+  expect_error(ledger().settle_task(other, at(6)), ErrorKind::conflict, "settled already");
+  other = pay;
+  other.session = *ledger().open_session(spec_for(client.account, {100}), at(5));
+  expect_error(ledger().settle_task(other, at(6)), ErrorKind::conflict, "settled already");
+  expect_clean(ledger());
 }
 
 TEST_P(EachLedger, ExpiresNoSessionThatARouterHas) {

@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <thread>
 #include <vector>
@@ -80,6 +81,14 @@ PostgresServer::~PostgresServer() {
 void PostgresServer::kill() {
   ::kill(server_, SIGKILL);
   ::waitpid(server_, nullptr, 0);
+}
+
+void PostgresServer::stand_still(bool still) {
+  const std::string pid = std::to_string(server_);
+  std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
+  std::vector<pid_t> all{server_};
+  for (pid_t child = 0; children >> child;) all.push_back(child);
+  for (const pid_t one : all) ::kill(one, still ? SIGSTOP : SIGCONT);
 }
 
 void PostgresServer::start() {

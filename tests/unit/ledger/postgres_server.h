@@ -23,8 +23,9 @@ class PostgresServer {
   std::string url(const std::string& database) const;
   std::string new_database();  // its URL
 
-  void kill();   // at once, without a word to anybody
-  void start();  // returns when it answers
+  void kill();                   // at once, without a word to anybody
+  void start();                  // returns when it answers
+  void stand_still(bool still);  // it and its processes are stopped, or go on
 
  private:
   PostgresServer();

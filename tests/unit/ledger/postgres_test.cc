@@ -129,6 +129,23 @@ TEST_F(OnPostgres, AServerThatIsKilledLosesAndDoublesNothing) {
   EXPECT_TRUE(std::any_of(told.begin(), told.end(), explained)) << told.front();
 }
 
+// Ten seconds long, as that is what a server may take.
+TEST_F(OnPostgres, AServerThatStandsStillIsAnErrorAndBooksOnceWhenItGoesOn) {
+  LedgerOptions options;
+  options.patience = std::chrono::milliseconds(100);
+  const auto ledger = must_open(server().new_database(), std::move(options));
+  const Client client = open_client(*ledger, {100}, {60});
+  const Settlement pay =
+      settlement_of(client.session, "task_1", {{Payment::Kind::miner, node_number(1), 10}});
+  server().stand_still(true);
+  const Status status = ledger->settle_task(pay, at(4));
+  server().stand_still(false);
+  expect_error(status, ErrorKind::unavailable, "does not answer");
+  while (!ledger->settle_task(pay, at(5))) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(*ledger->hold_balance(client.session), Credits{50});
+  expect_clean(*ledger);
+}
+
 TEST_F(OnPostgres, AnotherThatKeepsItsTurnTooLongIsAnError) {
   const std::string store = server().new_database();
   LedgerOptions options;

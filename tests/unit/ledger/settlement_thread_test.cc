@@ -97,7 +97,9 @@ TEST_F(SettlementThreadTest, BooksEachOnItsOwnAndAnswersInOrder) {
     for (int i = 0; i < 20; ++i)  // number 7 asks for more than the hold has
       thread.settle({paying("task_" + std::to_string(i), i == 7 ? 100'000 : 10)}, kNow,
                     [&answers, i](const Status& status) { answers.emplace_back(i, status.has_value()); });
-    thread.settle({paying("task_20", 10), paying("task_0", 10)}, kNow, [&answers](const Status& status) {
+    Settlement other = paying("task_0", 10);
+    other.receipt[0] ^= 1;
+    thread.settle({paying("task_20", 10), other}, kNow, [&answers](const Status& status) {
       EXPECT_EQ(status.error().kind,
                 ErrorKind::conflict);  // task_0 is settled already; task_20 is booked all the same
       answers.emplace_back(20, status.has_value());

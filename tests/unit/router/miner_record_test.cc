@@ -39,8 +39,13 @@ TEST(MinerRecord, AnswersAreNotFasterInCompany) {
 
 TEST(MinerRecord, SpeedsThatCannotBeAreNotBelieved) {
   for (const double claim :
-       {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
-    EXPECT_GE(MinerRecord(offer(claim)).token(1), 1000) << claim;
+       {0.0, -1.0, std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::quiet_NaN(),
+        std::numeric_limits<double>::infinity()}) {
+    MinerRecord record(offer(claim));
+    record.saw_tokens(4, 1, kNow);
+    EXPECT_GE(record.token(1), 1) << claim;
+    EXPECT_LE(record.token(64), 1e6) << claim;
+  }
   EXPECT_DOUBLE_EQ(MinerRecord(offer(1e9)).token(1), 1e-4);
 }
 

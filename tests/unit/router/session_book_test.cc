@@ -93,6 +93,20 @@ TEST_F(SharedLedgerTest, WhoLostASessionCannotSettleInItNorCloseIt) {
   EXPECT_TRUE(ledger->settle_task(late, now()));
 }
 
+TEST_F(SharedLedgerTest, ATaskThatOutlivesItsLeaseIsNotBilledUnfenced) {
+  const auto session = open();
+  ASSERT_TRUE(one.reserve(session.id, Credits{1000}, now()));
+  const auto epoch = one.epoch(session.id);
+  executor.advance(std::chrono::seconds(11));
+  ASSERT_TRUE(other.reserve(session.id, Credits{1000}, now()));
+  EXPECT_TRUE(one.expire(now()));  // it cannot be renewed
+  EXPECT_EQ(one.epoch(session.id), epoch);
+  one.release(session.id, Credits{1000}, now());
+  EXPECT_TRUE(one.expire(now()));
+  EXPECT_EQ(one.epoch(session.id), 0u);
+  EXPECT_EQ(one.epoch(SessionId("sess_unknown")), 0u);
+}
+
 TEST_F(SharedLedgerTest, AKeysOwnSessionIsEachRoutersOwn) {
   const auto implicit_in = [&](SessionBook& book) {
     return book.implicit(account, "k1", model->manifest.id, Credits{1000}, now())->id;
