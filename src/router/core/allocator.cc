@@ -46,7 +46,8 @@ std::uint64_t bond(std::uint64_t prefix, const NodeId& miner) {
 // Why a miner that has the model will never do; empty when it may.
 std::string_view obstacle(const AttachedNode& node, const AttachedModel& model, const Work& work) {
   if (node.quarantined) return "quarantined";
-  if (work.except != nullptr && work.except->contains(node.id)) return "has tried, or is at work on it";
+  if (work.except != nullptr && work.except->contains(node.id))
+    return "has tried, had no room, or is at work on it";
   if (!model.holds(cache_positions(work.prompt_tokens + work.answer_tokens)))
     return "too little cache memory";
   if (work.service != nullptr && !work.service->miners.empty() &&

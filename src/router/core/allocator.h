@@ -26,7 +26,7 @@ struct Work {
   std::size_t answer_tokens = 0;  // at most
   std::span<const std::uint64_t> prefix = {};
   std::uint64_t draw = 0;               // decides where chance does: equal work may get another number
-  const std::set<NodeId>* except = {};  // miners that failed at it, or are at work on it
+  const std::set<NodeId>* except = {};  // miners that failed at it, had no room, or are at work on it
   const ledger::ServiceLevel* service = nullptr;
 };
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -97,6 +98,12 @@ struct Rival {
   std::vector<Step> steps;
 };
 
+// How often a miner had no room for a choice, and until when it is not asked again.
+struct Pause {
+  std::size_t refusals = 0;
+  Clock::time_point until;
+};
+
 // One choice in progress.
 struct Choice {
   enum class Phase : std::uint8_t { answering, checking, closed, cancelled };
@@ -121,17 +128,18 @@ struct Choice {
   AttemptId lead_id;
   std::vector<Step> delivered;  // what the client has been given, or holds back for text
   engine::TextStream text;
+  std::set<NodeId> asked;          // all miners that were given it: none of them judges the answer
   std::set<NodeId> failed;         // miners that are not asked again
   std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
   std::vector<Dispute> disputes;   // of which the answer's end decides
   bool hedged = false;             // a second miner has been asked, as the first was late
   std::optional<Rival> rival;
-  std::size_t started = 0;  // attempts so far that found room
-  PrefixKeys prefix;        // of the prompt; once a miner was looked for
-  std::size_t busy = 0;     // refusals for want of room, one after the other
+  std::size_t started = 0;         // attempts so far that found room
+  PrefixKeys prefix;               // of the prompt; once a miner was looked for
+  std::map<NodeId, Pause> pauses;  // miners that had no room
+  bool refused = false;            // for want of room, when it was last given to one
   Clock::time_point waiting_since;
-  Clock::time_point not_before;  // after a miner was too busy
 
   // Checking and after.
   Clock::time_point check_deadline;

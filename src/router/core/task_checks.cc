@@ -17,6 +17,13 @@ bool same_answer(const Attempt& a, const Attempt& b) {
   return a.commitment()->root == b.commitment()->root && a.commitment()->finish == b.commitment()->finish;
 }
 
+// Whoever had a part in the answer, or in a dispute about it.
+std::set<NodeId> not_judges(const Choice& choice) {
+  std::set<NodeId> nodes = choice.checkers_tried;
+  nodes.insert(choice.asked.begin(), choice.asked.end());
+  return nodes;
+}
+
 }  // namespace
 
 // Every wanted attempt has submitted. Only now is it decided whether anyone checks.
@@ -99,8 +106,7 @@ bool TaskTable::outvoted(Choice& choice, std::uint32_t enough) const {
 void TaskTable::begin_check(Task& task, Choice& choice) {
   choice.check_deadline = context_.executor.now() + context_.options.check_timeout;
   const bool asked_for = task.spec.session.spec.validation.level != ValidationLevel::none;
-  const Digest& weights = task.spec.model->manifest.weights;
-  if (!asked_for && context_.nodes.count(protocol::Role::validator, weights) == 0)
+  if (!asked_for && !another_validator(task, choice))
     return give_up_check(task, choice, "no validator is attached");
   wait_for_validator(task, choice, false);
   pump();
@@ -108,9 +114,7 @@ void TaskTable::begin_check(Task& task, Choice& choice) {
 
 bool TaskTable::start_check(Task& task, Choice& choice) {
   const Digest& weights = task.spec.model->manifest.weights;
-  std::set<NodeId> except = choice.checkers_tried;
-  for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
-  AttachedNode* node = context_.nodes.choose_validator(weights, except);
+  AttachedNode* node = context_.nodes.choose_validator(weights, not_judges(choice));
   if (node == nullptr) return false;
   ++node->busy;
   choice.checker = node->link;
@@ -176,9 +180,8 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
 }
 
 bool TaskTable::another_validator(const Task& task, const Choice& choice) const {
-  std::set<NodeId> except = choice.checkers_tried;
-  for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
-  return context_.nodes.count(protocol::Role::validator, task.spec.model->manifest.weights, except) > 0;
+  return context_.nodes.count(protocol::Role::validator, task.spec.model->manifest.weights,
+                              not_judges(choice)) > 0;
 }
 
 void TaskTable::give_up_check(Task& task, Choice& choice, std::string_view reason) {

@@ -23,18 +23,24 @@ void TaskTable::earn_hedge() {
   hedges_saved_ = std::min(kMostSaved, hedges_saved_ + kShare);
 }
 
+// Its first token is.
+bool TaskTable::late(const Attempt& attempt) const {
+  const Engagement& engagement = attempt.engagement();
+  const std::chrono::duration<double> expected(kLate * engagement.first_token);
+  return !attempt.started() &&
+         context_.executor.now() - engagement.since >=
+             std::max<Clock::duration>(context_.options.hedge_least,
+                                       std::chrono::duration_cast<Clock::duration>(expected));
+}
+
 // Only where it takes nothing from others: a miner is free and no answer waits for one.
 void TaskTable::hedge_if_late(Task& task, Choice& choice) {
   if (choice.copies != 1 || choice.attempts.size() != 1 || choice.hedged || hedges_saved_ < 1) return;
-  const Attempt& first = *choice.attempts.front();
-  if (first.started() || !choice.delivered.empty()) return;
-  const Engagement& engagement = first.engagement();
-  const auto late = std::max<Clock::duration>(
-      context_.options.hedge_least, std::chrono::duration_cast<Clock::duration>(
-                                        std::chrono::duration<double>(kLate * engagement.first_token)));
-  if (context_.executor.now() - engagement.since < late) return;
+  if (!choice.delivered.empty() || !late(*choice.attempts.front())) return;
   const Digest& model = task.spec.model->manifest.weights;
-  if (waiting_.size(model, QueueClass::interactive) > 0 || !start_attempt(task, choice)) return;
+  for (const QueueClass queue_class : kQueueClasses)
+    if (waiting_.size(model, queue_class) > 0) return;
+  if (!anybody_free(protocol::Role::miner, model) || !start_attempt(task, choice)) return;
   hedges_saved_ -= 1;
   choice.hedged = true;
   metrics::counter("cortensor_router_hedges_total", "Answers begun by a second miner, as the first was late")
@@ -47,15 +53,20 @@ void TaskTable::race(const Found& at) {
   Choice& choice = *at.choice;
   if (choice.attempts.size() <= choice.copies) return;
   if (choice.lead() != nullptr && !choice.lead()->started()) choice.lead_id = at.attempt->id();
-  if (choice.lead() != at.attempt && at.attempt->steps().size() >= kCompared) end_race(choice);
+  if (choice.lead() != at.attempt && at.attempt->steps().size() >= kCompared) end_race(*at.task, choice);
 }
 
-// What the other has made by now is compared; it is stopped, and not paid.
-void TaskTable::end_race(Choice& choice) {
+// What the other has made by now is compared; it is stopped, and not paid. Not to have begun so late says how
+// slow it is.
+void TaskTable::end_race(const Task& task, Choice& choice) {
   if (choice.attempts.size() <= choice.copies) return;
   const Attempt* lead = choice.lead();
   const auto other = std::find_if(choice.attempts.begin(), choice.attempts.end(),
                                   [&](const auto& one) { return one.get() != lead; });
+  if (late(**other)) {
+    context_.nodes.saw_first_token((*other)->engagement());
+    doubt(task, (*other)->miner());
+  }
   const std::vector<Step>&made = (*other)->steps(), &answer = lead->steps();
   const auto both = static_cast<std::ptrdiff_t>(std::min(made.size(), answer.size()));
   if (!std::equal(made.begin(), made.begin() + both, answer.begin()))

@@ -80,7 +80,7 @@ void TaskTable::wait_for_miner(const Task& task, Choice& choice, bool first) {
   const Demand demand = demand_of(task.spec);
   if (waiting_.push({{task.id, choice.index}, demand.model, demand.queue_class, demand.patience}, now,
                     first) &&
-      choice.busy == 0)
+      !choice.refused)
     choice.waiting_since = now;
 }
 
@@ -132,7 +132,6 @@ void TaskTable::serve_waiting() {
     if (!found || found->choice->phase != Choice::Phase::answering) return Answer::gone;
     Choice& choice = *found->choice;
     if (choice.attempts.size() >= choice.copies) return Answer::gone;
-    if (choice.not_before > now) return Answer::unfit;
     if (!start_attempt(*found->task, choice)) return in_vain(protocol::Role::miner, *found->task);
     return choice.attempts.size() < choice.copies ? Answer::more : Answer::served;
   });

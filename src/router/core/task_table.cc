@@ -12,7 +12,7 @@
 namespace cortensor::router {
 namespace {
 
-// Before a miner that had no room is asked again, per refusal so far, of which so many count.
+// Before a miner that had no room is asked again, per refusal of its so far, of which so many count.
 constexpr std::chrono::milliseconds kBusyPause{100};
 constexpr std::size_t kMostBusyPauses = 10;
 
@@ -39,6 +39,18 @@ Error too_long() {
 Error irreproducible() {
   return fail(ErrorKind::unavailable,
               "the answer so far could not be reproduced by other miners; nothing was charged");
+}
+
+// So many tokens of the attempt are those that were delivered.
+std::size_t agreed(const Attempt& attempt, const Choice& choice) {
+  const auto same = [](const Step& a, const Step& b) { return a.token == b.token; };
+  const std::vector<Step>&steps = attempt.steps(), &delivered = choice.delivered;
+  const auto other = std::mismatch(steps.begin(), steps.end(), delivered.begin(), delivered.end(), same);
+  return static_cast<std::size_t>(other.second - delivered.begin());
+}
+
+bool contradicts(const Attempt& attempt, const Choice& choice) {
+  return agreed(attempt, choice) < std::min(attempt.steps().size(), choice.delivered.size());
 }
 
 // Nobody is left to ask; `why` is what became of the last attempt.
@@ -89,19 +101,23 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
   const auto worst = worst_case(rules, *price, spec.requests);
   if (!worst) return worst.error();
 
-  const std::size_t able = context_.nodes.count(protocol::Role::miner, model.weights);
+  const std::size_t attached = context_.nodes.count(protocol::Role::miner, model.weights);
   const std::size_t needed =
       rules.validation.level == protocol::ValidationLevel::quorum ? rules.validation.quorum_k : 1;
-  if (able < needed)
-    return fail(ErrorKind::unavailable, "model " + model.id + ": expected at least " +
-                                            std::to_string(needed) + " miner(s) with it, " +
-                                            std::to_string(able) + " are attached");
+  const std::string expected =
+      "model " + model.id + ": expected at least " + std::to_string(needed) + " miner(s) ";
+  if (attached < needed)
+    return fail(ErrorKind::unavailable, expected + "with it, " + std::to_string(attached) + " are attached");
+  std::vector<std::uint32_t> copies;
   for (const GenerationRequest& request : spec.requests) {
     const Work any{model.weights, request.prompt.size(), request.max_tokens};
     if (context_.allocator.able(any) == 0) return too_long();
-    if (context_.allocator.able(work_of(rules, model, request, 0)) == 0)
-      return fail(ErrorKind::unavailable, "none of the " + std::to_string(able) +
-                                              " miner(s) attached reaches what the session asks for");
+    const std::size_t able = context_.allocator.able(work_of(rules, model, request, 0));
+    if (able < needed)
+      return fail(ErrorKind::unavailable,
+                  expected + "with memory for it that reach what the session asks for, " +
+                      std::to_string(able) + " of " + std::to_string(attached) + " do");
+    copies.push_back(static_cast<std::uint32_t>(std::min<std::size_t>(copies_of(rules), able)));
   }
   if (auto status = room_for(demand_of(spec)); !status) return status.error();
   if (auto status = context_.sessions.reserve(spec.session.id, *worst, context_.executor.wall_now()); !status)
@@ -112,12 +128,11 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
   task->listener = std::move(listener);
   task->price = *price;
   task->reserved = *worst;
-  const std::uint32_t copies = std::min<std::uint32_t>(copies_of(rules), static_cast<std::uint32_t>(able));
   for (std::uint32_t i = 0; i < spec.requests.size(); ++i) {
     const auto part = worst_case(rules, *price, {&spec.requests[i], 1});
     auto choice = std::make_unique<Choice>(i, std::move(spec.requests[i]), *spec.model);
     choice->reserved = *part;  // the sum of all was worked out above
-    choice->copies = copies;
+    choice->copies = copies[i];
     task->choices.push_back(std::move(choice));
   }
   spec.requests.clear();
@@ -168,6 +183,8 @@ AttachedNode* TaskTable::choose_miner(const Task& task, Choice& choice, std::siz
                                       Decision& decision) {
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
+  for (const auto& [miner, pause] : choice.pauses)
+    if (pause.until > context_.executor.now()) except.insert(miner);
   if (choice.prefix.empty())
     choice.prefix = prefix_keys(cache_salt(task.spec.account, {}), choice.request.prompt);
   Work work = work_of(task.spec.session.spec, task.spec.model->manifest, choice.request, given);
@@ -206,6 +223,7 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   context_.decisions.add(task.spec.account, task.id, std::move(decision));
 
   ++choice.started;
+  choice.asked.insert(node->id);
   earn_hedge();
   if (leads) choice.lead_id = assign.attempt;
   choice.attempts.push_back(std::make_unique<Attempt>(assign.attempt, node->id, engagement, std::move(given),
@@ -233,10 +251,8 @@ void TaskTable::on_steps(protocol::LinkId link, const protocol::Steps& message) 
   }
   race(*at);
   if (!attempts_.contains(message.attempt)) return;  // it was the slower one, and is no longer needed
-  if (at->choice->lead() == nullptr)
-    promote(*at->task, *at->choice);
-  else if (at->choice->lead() == at->attempt)
-    deliver(*at->task, *at->choice);
+  if (at->choice->lead() == at->attempt) deliver(*at->task, *at->choice);
+  if (!find_lead(*at->task, *at->choice) && contradicts(*at->attempt, *at->choice)) return object(*at, true);
   const Clock::duration spent = context_.executor.now() - began;
   at->task->router_time += spent;
   if (!at->attempt->ended()) at->task->beside_model += spent;
@@ -292,11 +308,9 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
       return;
     }
   }
-  if (choice.lead() == nullptr)
-    promote(task, choice);
-  else if (choice.lead() == &attempt)
-    deliver(task, choice);
-  if (choice.lead() == &attempt) end_race(choice);
+  if (choice.lead() == &attempt) deliver(task, choice);
+  if (!find_lead(task, choice) && contradicts(attempt, choice)) return object(*at, false);
+  if (choice.lead() == &attempt) end_race(task, choice);
   if (choice.all_finished() && choice.attempts.size() >= choice.copies) conclude(task, choice);
   pump();
 }
@@ -305,12 +319,13 @@ void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::Attempt
   if (let_go(link, message.attempt)) return;
   const auto at = find(link, message.attempt);
   if (!at) return;
-  if (message.kind == ErrorKind::conflict && at->attempt->catching_up()) return object(*at);
-  if (message.kind == ErrorKind::overloaded) {
-    Choice& choice = *at->choice;
-    --choice.started;
-    choice.busy = std::min(choice.busy + 1, kMostBusyPauses);
-    choice.not_before = context_.executor.now() + kBusyPause * static_cast<int>(choice.busy);
+  if (message.kind == ErrorKind::conflict && at->attempt->catching_up()) return object(*at, false);
+  const bool refused = message.kind == ErrorKind::overloaded && !at->attempt->started();
+  if (refused) {
+    --at->choice->started;
+    Pause& pause = at->choice->pauses[at->attempt->miner()];
+    pause.refusals = std::min(pause.refusals + 1, kMostBusyPauses);
+    pause.until = context_.executor.now() + kBusyPause * static_cast<int>(pause.refusals);
   } else {
     at->choice->failed.insert(at->attempt->miner());
     // A request that is too large for a miner says nothing about its speed.
@@ -338,9 +353,10 @@ bool TaskTable::let_go(protocol::LinkId link, const AttemptId& attempt) {
   return true;
 }
 
-// The miner computes another token than one it was given. What the client has not seen is taken back, and the
-// answer goes on from there, with this miner or any other; else a third miner is asked.
-void TaskTable::object(const Found& at) {
+// The miner computes another token than one that was delivered. What the client has not seen is taken back,
+// and the answer goes on from there, with this miner or any other; else a third miner is asked. tell: the
+// miner is still at work on it.
+void TaskTable::object(const Found& at, bool tell) {
   Task& task = *at.task;
   Choice& choice = *at.choice;
   const NodeId objector = at.attempt->miner();
@@ -348,14 +364,14 @@ void TaskTable::object(const Found& at) {
     choice.failed.insert(*choice.supplier);
     doubt(task, *choice.supplier);
   }
-  if (!take_back(task, choice, objector, at.attempt->steps().size())) {
+  if (!take_back(task, choice, objector, agreed(*at.attempt, choice))) {
     choice.failed.insert(objector);
     if (refuted(choice, objector)) {
-      drop_attempt(choice, *at.attempt, false);  // it has let go: nothing more will come that frees its slot
+      drop_attempt(choice, *at.attempt, tell);
       return fail_task(task.id, irreproducible());
     }
   }
-  lose_attempt(at, fail(ErrorKind::conflict, "the miner cannot reproduce the tokens it was given"), false);
+  lose_attempt(at, fail(ErrorKind::conflict, "the miner cannot reproduce the tokens delivered"), tell);
 }
 
 // False when the client has seen more than the first `agreed` tokens.
@@ -379,17 +395,14 @@ bool TaskTable::take_back(Task& task, Choice& choice, const NodeId& objector, st
 
 // The leader was lost, and an attempt beside it has come to other tokens.
 bool TaskTable::take_back_for_another(Task& task, Choice& choice) {
-  const std::vector<Step>& delivered = choice.delivered;
-  for (const auto& attempt : choice.attempts) {
-    const std::vector<Step>& steps = attempt->steps();
-    const std::size_t length = std::min(steps.size(), delivered.size());
-    const auto same = [](const Step& a, const Step& b) { return a.token == b.token; };
-    const auto other = std::mismatch(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(length),
-                                     delivered.begin(), same);
-    const auto agreed = static_cast<std::size_t>(other.second - delivered.begin());
-    if (agreed < length && take_back(task, choice, attempt->miner(), agreed)) return promote(task, choice);
-  }
+  for (const auto& attempt : choice.attempts)
+    if (contradicts(*attempt, choice) && take_back(task, choice, attempt->miner(), agreed(*attempt, choice)))
+      return promote(task, choice);
   return false;
+}
+
+bool TaskTable::find_lead(Task& task, Choice& choice) {
+  return choice.lead() != nullptr || promote(task, choice) || take_back_for_another(task, choice);
 }
 
 // Somebody objects, and whoever delivered the tokens has gone without signing them.
@@ -422,10 +435,12 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
                                 {"miner", at.attempt->miner().value},
                                 {"delivered", choice.delivered.size()},
                                 {"reason", why.message}});
-  if (why.kind != ErrorKind::overloaded) choice.busy = 0;
+  choice.refused = why.kind == ErrorKind::overloaded && !at.attempt->started();
   drop_attempt(choice, *at.attempt, tell);
-  const bool has_lead =
-      choice.lead() != nullptr || promote(task, choice) || take_back_for_another(task, choice);
+  const bool has_lead = find_lead(task, choice);
+  if (!has_lead)
+    for (const auto& attempt : choice.attempts)
+      if (contradicts(*attempt, choice)) return object({&task, &choice, attempt.get()}, true);
 
   std::set<NodeId> except = choice.failed;
   for (const auto& attempt : choice.attempts) except.insert(attempt->miner());
@@ -454,11 +469,7 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
 
 bool TaskTable::promote(Task& task, Choice& choice) {
   for (const auto& attempt : choice.attempts) {
-    const std::vector<Step>& steps = attempt->steps();
-    const auto same = [](const Step& a, const Step& b) { return a.token == b.token; };
-    if (steps.size() < choice.delivered.size() ||
-        !std::equal(choice.delivered.begin(), choice.delivered.end(), steps.begin(), same))
-      continue;
+    if (agreed(*attempt, choice) < choice.delivered.size()) continue;
     choice.lead_id = attempt->id();
     deliver(task, choice);
     return true;

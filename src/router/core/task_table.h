@@ -151,10 +151,11 @@ class TaskTable {
   void lose_attempt(const Found& at, const Error& why, bool tell);
   void breach(const Found& at, const Error& why, bool tell);
   bool let_go(protocol::LinkId link, const AttemptId& attempt);
-  void object(const Found& at);
+  void object(const Found& at, bool tell);
   bool refuted(Choice& choice, const NodeId& objector);
   bool take_back(Task& task, Choice& choice, const NodeId& objector, std::size_t agreed);
   bool take_back_for_another(Task& task, Choice& choice);
+  bool find_lead(Task& task, Choice& choice);
   bool contested(const Choice& choice) const;
   void doubt(const Task& task, const NodeId& miner);
   bool promote(Task& task, Choice& choice);
@@ -166,7 +167,8 @@ class TaskTable {
   void earn_hedge();
   void hedge_if_late(Task& task, Choice& choice);
   void race(const Found& at);
-  void end_race(Choice& choice);
+  void end_race(const Task& task, Choice& choice);
+  bool late(const Attempt& attempt) const;
   void decide_race(const Choice& choice, ledger::TaskOutcome outcome);
 
   // Checking and closing (task_checks.cc).

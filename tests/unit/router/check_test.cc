@@ -108,14 +108,38 @@ TEST_F(CheckTest, AValidatorThatWasNotAskedIsNotHeard) {
 
 TEST_F(CheckTest, NobodyJudgesItsOwnWork) {
   FakeNode& miner = add_miner();
-  // The same identity, attached as a validator as well.
-  FakeNode twin(links, *core, *model, protocol::Role::validator, 10);
-  ASSERT_EQ(twin.id, miner.id);
-  twin.attach(*ledger->create_join_token(
-      protocol::Role::validator, executor.wall_now() + std::chrono::hours(1), 1, executor.wall_now()));
+  FakeNode& twin = add_twin(miner);
   submit(open(full()));
   miner.run(miner.heard<protocol::Assign>().at(0));
   EXPECT_TRUE(twin.heard<protocol::Check>().empty());
+}
+
+TEST_F(CheckTest, NobodyJudgesADisputeOfItsOwn) {
+  FakeNode& supplier = add_miner(4, 900);
+  FakeNode& objector = add_miner(4, 300);
+  FakeNode& last = add_miner(4, 200);
+  FakeNode& validator = add_validator();
+  const std::vector<FakeNode*> twins = {&add_twin(supplier), &add_twin(objector), &add_twin(last)};
+  const Run run = submit(open());
+  supplier.send_steps(supplier.heard<protocol::Assign>().at(0), 0, 6);
+  links.cut(supplier.link);
+  objector.object(objector.heard<protocol::Assign>().at(0), 3);
+  last.run(last.heard<protocol::Assign>().at(0));
+  for (const FakeNode* twin : twins) EXPECT_TRUE(twin->heard<protocol::Check>().empty());
+  EXPECT_EQ(validator.heard<protocol::Check>().size(), 1u);
+}
+
+TEST_F(CheckTest, WhereNobodyMayJudgeAndNobodyAskedForItTheAnswerDoesNotWait) {
+  FakeNode& supplier = add_miner(4, 900);
+  FakeNode& last = add_miner(4, 200);
+  supplier.wrong_digest_at = 2;
+  add_twin(supplier);
+  const Run run = submit(open());
+  supplier.send_steps(supplier.heard<protocol::Assign>().at(0), 0, 5);
+  links.cut(supplier.link);
+  last.run(last.heard<protocol::Assign>().at(0));
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::inconclusive);
 }
 
 TEST_F(CheckTest, WithoutAVerdictInTimeTheBasePriceIsDue) {
@@ -517,6 +541,22 @@ TEST_F(CheckTest, AQuorumSurvivesTheLossOfTheOneThatStreams) {
 TEST_F(CheckTest, AQuorumWithTooFewMinersIsRefused) {
   add_miner();
   EXPECT_EQ(submit(open(quorum(2, 3))).task.error().kind, ErrorKind::unavailable);
+}
+
+TEST_F(CheckTest, OnlyMinersThatReachWhatTheSessionAsksForCount) {
+  FakeNode& chosen = add_miner();
+  add_miner();
+  ledger::SessionSpec spec = open(quorum(2, 2)).spec;
+  spec.service.miners = {chosen.id};
+  const auto two = core->sessions().open(spec, executor.wall_now());
+  const Run refused = submit(*two);
+  ASSERT_FALSE(refused.task);
+  EXPECT_EQ(refused.task.error().kind, ErrorKind::unavailable);
+  spec.validation = {};
+  spec.redundancy = 2;
+  const Run run = submit(*core->sessions().open(spec, executor.wall_now()));
+  chosen.run(chosen.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(run.heard->result);
 }
 
 }  // namespace

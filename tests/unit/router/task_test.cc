@@ -416,6 +416,28 @@ TEST_F(TaskTest, AMinerThatIsTooBusyIsAskedAgainLater) {
   EXPECT_TRUE(run.heard->result);
 }
 
+TEST_F(TaskTest, WithoutRoomInOneMinerAnotherIsAskedAtOnce) {
+  FakeNode& full = add_miner(4, 400);
+  FakeNode& other = add_miner(4, 100);
+  const Run run = submit(open());
+  full.say(protocol::AttemptFailed{full.heard<protocol::Assign>().at(0).attempt, ErrorKind::overloaded, ""});
+  EXPECT_EQ(full.heard<protocol::Assign>().size(), 1u);
+  ASSERT_EQ(other.heard<protocol::Assign>().size(), 1u);
+  other.run(other.heard<protocol::Assign>().at(0));
+  EXPECT_TRUE(run.heard->result);
+}
+
+TEST_F(TaskTest, NoRoomAfterTheFirstTokenIsAFailure) {
+  FakeNode& miner = add_miner();
+  const Run run = submit(open());
+  const auto assign = miner.heard<protocol::Assign>().at(0);
+  miner.send_steps(assign, 0, 3);
+  miner.say(protocol::AttemptFailed{assign.attempt, ErrorKind::overloaded, "full"});
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::unavailable);
+  EXPECT_LT(core->nodes().nodes().at(miner.link).models.at(0).record->reliability(executor.now()), 1);
+}
+
 TEST_F(TaskTest, ForRoomARequestWaitsAsLongAsForAMiner) {
   FakeNode& miner = add_miner();
   const Run run = submit(open());

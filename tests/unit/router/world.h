@@ -98,6 +98,17 @@ class World : public ::testing::Test {
   FakeNode& add_miner(std::uint32_t slots = 4, double speed = 100) {
     return add(protocol::Role::miner, slots, speed);
   }
+  // The same identity, attached as a validator as well, and faster than any.
+  FakeNode& add_twin(const FakeNode& miner) {
+    std::uint8_t seed = 10;
+    while (nodes[seed - 10u].get() != &miner) ++seed;
+    const auto token = ledger->create_join_token(
+        protocol::Role::validator, executor.wall_now() + std::chrono::hours(1), 1, executor.wall_now());
+    nodes.push_back(std::make_unique<FakeNode>(links, *core, *model, protocol::Role::validator, seed));
+    nodes.back()->attach(*token, 4, 9000);
+    EXPECT_EQ(nodes.back()->id, miner.id);
+    return *nodes.back();
+  }
   FakeNode& add_validator(std::uint32_t slots = 4) { return add(protocol::Role::validator, slots); }
 
   ledger::Session open(ledger::Validation validation = {}, std::int64_t budget = 1'000'000) {
