@@ -24,8 +24,7 @@ struct Seen {
   std::string error;
 };
 
-void one_request(const cortensor::http::ClientRequest& request, Seen& seen) {
-  cortensor::http::Client client;
+void one_request(cortensor::http::Client& client, const cortensor::http::ClientRequest& request, Seen& seen) {
   const auto begin = Clock::now();
   double first = -1;
   std::size_t events = 0;
@@ -72,7 +71,8 @@ int main(int argc, char** argv) {
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < streams; ++i)
     threads.emplace_back([&] {
-      while (next++ < requests) one_request(request, seen);
+      cortensor::http::Client client;
+      while (next++ < requests) one_request(client, request, seen);
     });
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();

@@ -40,7 +40,6 @@ std::string request_text(const ClientRequest& request, const Url& url) {
   const bool carries_body = !request.body.empty() || request.method == "POST" || request.method == "PUT";
   if (carries_body && !find_header(request.headers, "Content-Length"))
     add("Content-Length", std::to_string(request.body.size()));
-  if (!find_header(request.headers, "Connection")) add("Connection", "close");
   return text += "\r\n" + request.body;
 }
 
@@ -81,6 +80,23 @@ struct Client::State {
     error_code ignored;
     resolver.cancel();
     socket.close(ignored);
+  }
+
+  void disconnect() {
+    abort();
+    tls.reset();
+    peer.clear();
+  }
+
+  // Whether the connection of the last request leads there and its server has neither closed it nor said
+  // anything since.
+  bool connected_to(const std::string& wanted) {
+    if (peer.empty() || peer != wanted) return false;
+    char byte = 0;
+    error_code error;
+    socket.non_blocking(true, error);
+    socket.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, error);
+    return error == asio::error::would_block;
   }
 
   template <class Use>
@@ -198,17 +214,19 @@ struct Client::State {
     for (const auto& field : parser->get())
       response.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
 
+    stays_open = parser->get().keep_alive();
     constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
     if (head || response.status == 204 || response.status == 304) return BodyReader::of_length(0, 0);
     if (parser->chunked()) return BodyReader::chunked(kNoLimit);
     if (const auto length = parser->content_length()) return BodyReader::of_length(*length, kNoLimit);
+    stays_open = false;
     return BodyReader::until_end(kNoLimit);
   }
 
+  // `input`: what came behind the answer.
   Result<ClientResponse> receive(bool head, const std::function<bool(std::string_view)>* on_chunk,
-                                 const std::string& doing) {
+                                 std::string& input, const std::string& doing) {
     ClientResponse response;
-    std::string input;
     auto body = receive_header(head, response, input, doing);
     if (!body) return std::move(body).error();
     const bool stream = on_chunk != nullptr && response.status / 100 == 2;
@@ -253,22 +271,29 @@ struct Client::State {
       if (has_line_break(name) || has_line_break(value))
         return fail(ErrorKind::invalid_input, "request header " + name + ": expected no line break");
 
-    Result<ClientResponse> result = exchange(*url, request, on_chunk);
-    abort();
-    tls.reset();
-    return result;
+    return exchange(*url, request, on_chunk);
   }
 
   Result<ClientResponse> exchange(const Url& url, const ClientRequest& request,
                                   const std::function<bool(std::string_view)>* on_chunk) {
-    if (Status step = connect(url); !step) return std::move(step).error();
+    const std::string there = (url.tls ? "https " : "http ") + url.host + " " + url.port;
+    if (!connected_to(there)) {
+      disconnect();
+      if (Status step = connect(url); !step) return disconnect(), std::move(step).error();
+    }
+    peer.clear();
     const std::string doing =
         request.method + " " + url.authority() + url.target.substr(0, url.target.find('?'));
     // A server may refuse a long body before it has read it all: then the answer counts, not the failed
     // write.
     Status sent = send(request_text(request, url), doing);
-    if (!sent && sent.error().kind != ErrorKind::unavailable) return std::move(sent).error();
-    auto response = receive(request.method == "HEAD", on_chunk, doing);
+    if (!sent && sent.error().kind != ErrorKind::unavailable) return disconnect(), std::move(sent).error();
+    std::string input;
+    auto response = receive(request.method == "HEAD", on_chunk, input, doing);
+    if (response && sent && stays_open && input.empty())
+      peer = there;
+    else
+      disconnect();
     if (!response && !sent && response.error().kind == ErrorKind::unavailable) return std::move(sent).error();
     return response;
   }
@@ -279,6 +304,8 @@ struct Client::State {
   tcp::socket socket{context};
   TlsContext tls_context;
   std::optional<ssl::stream<tcp::socket&>> tls;
+  bool stays_open = false;  // the connection, behind the answer that is being read
+  std::string peer;         // to whom the connection leads that is free for another request
   error_code last_error;
   std::atomic<bool> cancelled = false;
 };

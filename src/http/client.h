@@ -1,4 +1,5 @@
-// A small blocking HTTP/1.1 client for our own tools and tests: one connection per request, http and https.
+// A small blocking HTTP/1.1 client for our own tools and tests: http and https. The connection
+// stays open for the next request to the same server.
 #pragma once
 
 #include <chrono>
