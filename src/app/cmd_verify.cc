@@ -88,7 +88,9 @@ Result<Exit> verify_receipt(const Options& options) {
               printable_line(receipt->router.value).c_str(), std::string(to_string(receipt->level)).c_str(),
               money(receipt->bill.total).c_str());
   for (const protocol::Commitment& commitment : receipt->commitments)
-    std::printf("miner     %s\n", printable_line(commitment.miner.value).c_str());
+    std::printf(
+        "miner     %s%s\n", printable_line(commitment.miner.value).c_str(),
+        commitment.finish ? "" : (", the first " + std::to_string(commitment.count) + " tokens").c_str());
   for (const protocol::Verdict& verdict : receipt->verdicts)
     std::printf("verdict   %s by %s\n", std::string(to_string(verdict.outcome)).c_str(),
                 printable_line(verdict.validator.value).c_str());

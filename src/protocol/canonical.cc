@@ -83,7 +83,8 @@ Bytes signed_bytes(const Commitment& commitment) {
   writer.text(commitment.attempt.value);
   writer.number(commitment.count);
   writer.raw(commitment.root);
-  writer.number(static_cast<std::uint8_t>(commitment.finish));
+  constexpr std::uint8_t kGoesOn = 2;
+  writer.number(commitment.finish ? static_cast<std::uint8_t>(*commitment.finish) : kGoesOn);
   writer.text(commitment.miner.value);
   return writer.take();
 }

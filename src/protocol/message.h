@@ -75,6 +75,13 @@ struct Submission {
   friend bool operator==(const Submission&, const Submission&) = default;
 };
 
+// The attempt goes on, and what was sent of it so far is signed: a miner that does not come to the end is
+// paid for these tokens. Only where Assign asks for it.
+struct Segment {
+  Commitment commitment;  // without a finish
+  friend bool operator==(const Segment&, const Segment&) = default;
+};
+
 struct AttemptFailed {
   AttemptId attempt;
   ErrorKind kind = ErrorKind::internal;
@@ -93,7 +100,7 @@ struct Heartbeat {
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
-using NodeMessage = std::variant<Hello, Steps, Submission, AttemptFailed, CheckResult, Heartbeat>;
+using NodeMessage = std::variant<Hello, Steps, Segment, Submission, AttemptFailed, CheckResult, Heartbeat>;
 
 // ---- router to node ----
 
@@ -120,6 +127,8 @@ struct Assign {
   bool want_logprobs = false;
   std::uint32_t top_logprobs = 0;          // tokens beside the chosen one
   std::optional<Bytes32> cache_salt = {};  // prompts with the same one may share computed state
+  std::uint32_t segment_tokens =
+      0;  // a Segment is wanted whenever the answer has a multiple of them; 0: none
   friend bool operator==(const Assign&, const Assign&) = default;
 };
 

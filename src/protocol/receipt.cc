@@ -1,5 +1,9 @@
 #include "protocol/receipt.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "base/hex.h"
 #include "crypto/ed25519.h"
 #include "protocol/canonical.h"
@@ -9,8 +13,9 @@ namespace {
 
 using Problems = std::vector<std::string>;
 
-void check_commitments(const Receipt& receipt, const Digest& root, Problems& problems) {
+void check_commitments(const Receipt& receipt, const RootOf& root_of, Problems& problems) {
   if (receipt.commitments.empty()) problems.push_back("commitments: expected at least one, found none");
+  std::uint32_t signed_before = 0;
   const Digest request = request_digest(receipt.model.weights, receipt.request);
   for (std::size_t i = 0; i < receipt.commitments.size(); ++i) {
     const Commitment& commitment = receipt.commitments[i];
@@ -22,15 +27,31 @@ void check_commitments(const Receipt& receipt, const Digest& root, Problems& pro
                          to_hex(commitment.model));
     if (commitment.request != request)
       problems.push_back(name + "it speaks of another request: the prompt or a parameter was changed");
-    if (i > 0)
+    if (i > 0 && commitment.finish)
       continue;  // a quorum's dissenters may differ in what follows; the delivered transcript may not
-    if (commitment.count != receipt.steps.size())
+    if (i == 0 && !commitment.finish) problems.push_back(name + "it is not to a whole answer");
+    if (commitment.finish ? commitment.count != receipt.steps.size()
+                          : commitment.count > receipt.steps.size()) {
       problems.push_back(name + "expected " + std::to_string(commitment.count) +
                          " positions in the transcript, found " + std::to_string(receipt.steps.size()));
-    else if (commitment.root != root)
+    } else if (const Digest root = root_of(std::span(receipt.steps).first(commitment.count));
+               commitment.root != root) {
       problems.push_back(name + "expected transcript root " + to_hex(commitment.root) + ", found " +
                          to_hex(root) + ": a token or digest was changed");
+    }
+    if (commitment.finish) continue;
+    if (commitment.count <= signed_before)
+      problems.push_back(name + "expected more than the " + std::to_string(signed_before) +
+                         " positions signed before it, found " + std::to_string(commitment.count));
+    signed_before = commitment.count;
   }
+}
+
+std::vector<Commitment> segments_of(const Receipt& receipt) {
+  std::vector<Commitment> segments;
+  std::copy_if(receipt.commitments.begin(), receipt.commitments.end(), std::back_inserter(segments),
+               [](const Commitment& one) { return !one.finish; });
+  return segments;
 }
 
 void check_verdicts(const Receipt& receipt, Problems& problems) {
@@ -72,12 +93,23 @@ void check_bill(const Receipt& receipt, Problems& problems) {
     problems.push_back("bill: expected the payments to add up to the total " + std::to_string(bill.total) +
                        ", found " + std::to_string(sum));
 
+  const std::vector<Commitment> segments = segments_of(receipt);
+  if (!segments.empty() && !bill.payments.empty()) {
+    std::vector<Payment> miners;
+    std::copy_if(bill.payments.begin(), bill.payments.end(), std::back_inserter(miners),
+                 [](const Payment& one) { return one.kind == Payment::Kind::miner; });
+    std::int64_t earned = 0;
+    for (const Payment& payment : miners) earned += payment.amount;
+    if (miners != divide(earned, receipt.commitments.front(), segments))
+      problems.push_back("bill: the miners' payments are not divided by the tokens that each has signed");
+  }
+
   const std::int64_t base = part_cost(bill.prompt_tokens, bill.prompt_price) +
                             part_cost(bill.completion_tokens, bill.completion_price);
   std::int64_t replays = 0;
   for (const Verdict& verdict : receipt.verdicts) replays += verdict.method == Method::replay;
-  const std::int64_t most =
-      base * static_cast<std::int64_t>(receipt.commitments.size()) + replays * ((base + 3) / 4);
+  const std::int64_t most = base * static_cast<std::int64_t>(receipt.commitments.size() - segments.size()) +
+                            replays * ((base + 3) / 4);
   if (bill.total > most)
     problems.push_back("bill: expected at most " + std::to_string(most) +
                        " micro-credits by its prices, found " + std::to_string(bill.total));
@@ -119,9 +151,31 @@ Result<ValidationLevel> validation_level_from(std::string_view name) {
               "validation level: expected none, spot, full or quorum, found '" + std::string(name) + "'");
 }
 
-std::vector<std::string> problems_of(const Receipt& receipt, const Digest& merkle_root) {
+std::vector<Payment> divide(std::int64_t amount, const Commitment& whole,
+                            std::span<const Commitment> segments) {
+  std::vector<Payment> payments;
+  std::int64_t rest = amount;
+  std::uint32_t before = 0;
+  const auto payment_of = [&](const NodeId& miner) -> Payment& {
+    const auto found = std::find_if(payments.begin(), payments.end(),
+                                    [&](const Payment& one) { return one.party == miner; });
+    return found != payments.end() ? *found : payments.emplace_back(Payment{Payment::Kind::miner, miner, 0});
+  };
+  payment_of(whole.miner);
+  for (const Commitment& segment : segments) {
+    if (segment.count <= before || segment.count > whole.count) continue;
+    const auto tokens = static_cast<unsigned __int128>(segment.count - std::exchange(before, segment.count));
+    const auto part = static_cast<std::int64_t>(tokens * static_cast<std::uint64_t>(amount) / whole.count);
+    payment_of(segment.miner).amount += part;
+    rest -= part;
+  }
+  payment_of(whole.miner).amount += rest;
+  return payments;
+}
+
+std::vector<std::string> problems_of(const Receipt& receipt, const RootOf& root_of) {
   Problems problems;
-  check_commitments(receipt, merkle_root, problems);
+  check_commitments(receipt, root_of, problems);
   check_verdicts(receipt, problems);
   check_bill(receipt, problems);
   if (!crypto::verify(receipt.router, signed_bytes(receipt), receipt.signature))

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,13 +51,21 @@ struct Receipt {
   ValidationLevel level = ValidationLevel::none;
   ModelManifest model;
   GenerationRequest request;
-  std::vector<Step> steps;              // the transcript
-  std::vector<Commitment> commitments;  // the delivered miner's first; further ones from a quorum
+  std::vector<Step> steps;  // the transcript
+  // The delivered miner's first; further ones from a quorum; those to the answer's beginning, by miners that
+  // others went on behind, by rising count.
+  std::vector<Commitment> commitments;
   std::vector<Verdict> verdicts;
   Bill bill;
   crypto::Signature signature{};  // the router's
   friend bool operator==(const Receipt&, const Receipt&) = default;
 };
+
+// Divides what an answer earns its miners: each that signed the beginning gets, of `amount`, the part of the
+// tokens that nobody had signed before it, rounded down; who signed the whole gets the rest. `segments`: by
+// rising count.
+std::vector<Payment> divide(std::int64_t amount, const Commitment& whole,
+                            std::span<const Commitment> segments);
 
 // The canonical JSON form, as /v1/receipts/{id} serves it and `cortensor verify` reads it.
 std::string receipt_to_json(const Receipt& receipt);
@@ -64,8 +74,8 @@ Result<Receipt> receipt_from_json(std::string_view json);
 
 // Everything wrong that can be found without the model, most telling first; empty when nothing is: signatures
 // of all parties, that statements speak of this receipt's request, transcript and model, prices and sums.
-// `merkle_root` is the root over the steps (engine/transcript.h; given as a value, since this layer
-// knows no engine).
-std::vector<std::string> problems_of(const Receipt& receipt, const Digest& merkle_root);
+// `root_of` is engine::transcript_root(), since this layer knows no engine.
+using RootOf = std::function<Digest(std::span<const Step>)>;
+std::vector<std::string> problems_of(const Receipt& receipt, const RootOf& root_of);
 
 }  // namespace cortensor::protocol

@@ -17,6 +17,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::int64_t kMaxPrice = 1'000'000'000'000;  // micro-credits per million tokens
 constexpr std::int64_t kMaxAmount = 1'000'000'000'000'000;
 
+constexpr std::string_view kGoesOn = "none";  // the finish of a commitment to an answer's beginning
+
 std::string_view to_string(Method method) {
   return method == Method::replay ? "replay" : "quorum";
 }
@@ -59,7 +61,7 @@ Json json_of(const Commitment& commitment) {
           {"attempt", commitment.attempt.value},
           {"count", commitment.count},
           {"root", to_hex(commitment.root)},
-          {"finish", to_string(commitment.finish)},
+          {"finish", commitment.finish ? to_string(*commitment.finish) : kGoesOn},
           {"miner", commitment.miner.value},
           {"signature", to_hex(commitment.signature)}};
 }
@@ -286,7 +288,8 @@ Commitment commitment_from(Fields fields) {
   commitment.attempt = AttemptId(fields.text("attempt", kMaxNameBytes));
   commitment.count = fields.integer<std::uint32_t>("count", 0, kMaxAnswerTokens);
   commitment.root = fields.hex<32>("root");
-  commitment.finish = fields.choice<FinishReason>("finish", {"stop", "length"});
+  const auto finish = fields.choice<std::uint8_t>("finish", {"stop", "length", kGoesOn});
+  commitment.finish = finish < 2 ? std::optional(static_cast<FinishReason>(finish)) : std::nullopt;
   commitment.miner = NodeId(fields.text("miner", 64));
   commitment.signature = fields.hex<64>("signature");
   fields.done();

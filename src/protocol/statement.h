@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/generation.h"
@@ -11,15 +12,16 @@
 
 namespace cortensor::protocol {
 
-// "I computed this": sent before anyone has decided whether to check.
+// "I computed this": sent before anyone has decided whether to check. Of a whole answer, or of its beginning
+// while it goes on.
 struct Commitment {
   std::uint32_t arithmetic_version = 0;
   Digest model{};    // ModelManifest::weights
   Digest request{};  // request_digest() of the generation request
   AttemptId attempt;
-  std::uint32_t count = 0;  // positions in the transcript
-  Digest root{};            // Merkle root over their tokens and digests
-  FinishReason finish = FinishReason::stop;
+  std::uint32_t count = 0;                                  // positions in the transcript
+  Digest root{};                                            // Merkle root over their tokens and digests
+  std::optional<FinishReason> finish = FinishReason::stop;  // none: the answer goes on
   NodeId miner;
   crypto::Signature signature{};
   friend bool operator==(const Commitment&, const Commitment&) = default;

@@ -23,6 +23,7 @@ Status comparable(const engine::Engine& engine, const protocol::Check& check) {
     return fail(ErrorKind::unsupported, "another model than the one loaded here");
   if (commitment.request != protocol::request_digest(check.model, check.request))
     return fail(ErrorKind::corrupt, "the commitment speaks of another request");
+  if (!commitment.finish) return fail(ErrorKind::unsupported, "the commitment is not to a whole answer");
   if (commitment.count != check.steps.size() || commitment.root != engine::transcript_root(check.steps))
     return fail(ErrorKind::corrupt, "the steps are not those committed to");
   return ok();
@@ -46,7 +47,7 @@ Result<std::optional<engine::SequenceHandle>> judge(engine::Engine& engine, cons
     return at_once;
   }
   const auto handle = engine.submit_replay(
-      check.request, check.steps, check.commitment.finish,
+      check.request, check.steps, *check.commitment.finish,
       [on_result](Result<engine::ReplayResult> result) { on_result(judgement_of(result)); });
   if (handle) return std::optional(*handle);
   if (handle.error().kind == ErrorKind::overloaded) return handle.error();

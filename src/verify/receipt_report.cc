@@ -5,14 +5,14 @@
 namespace cortensor::verify {
 
 std::vector<std::string> check_papers(const protocol::Receipt& receipt) {
-  return protocol::problems_of(receipt, engine::transcript_root(receipt.steps));
+  return protocol::problems_of(receipt, engine::transcript_root);
 }
 
 ReceiptReport check_receipt(const protocol::Receipt& receipt, engine::Engine& engine) {
   ReceiptReport report;
   report.problems = check_papers(receipt);
-  if (receipt.commitments.empty()) {
-    report.reason = "the receipt has no miner's commitment";
+  if (receipt.commitments.empty() || !receipt.commitments.front().finish) {
+    report.reason = "the receipt has no miner's commitment to the whole answer";
     return report;
   }
 
@@ -22,7 +22,7 @@ ReceiptReport check_receipt(const protocol::Receipt& receipt, engine::Engine& en
     report.reason = "the receipt is about another model file than the one given";
     return report;
   }
-  const auto result = engine.replay(receipt.request, receipt.steps, receipt.commitments.front().finish);
+  const auto result = engine.replay(receipt.request, receipt.steps, *receipt.commitments.front().finish);
   if (!result) {
     report.reason = result.error().message;
     return report;

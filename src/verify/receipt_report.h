@@ -19,8 +19,8 @@ struct ReceiptReport {
   bool good() const { return problems.empty() && outcome == protocol::Outcome::valid; }
 };
 
-// What is wrong with a receipt as far as it shows without the model: protocol::problems_of(), with the root
-// over the tokens and digests in it.
+// What is wrong with a receipt as far as it shows without the model: protocol::problems_of(), with the
+// roots over the tokens and digests in it.
 std::vector<std::string> check_papers(const protocol::Receipt& receipt);
 
 // Signatures and sums first, then the replay of the delivered transcript. Waits for the replay.

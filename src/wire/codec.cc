@@ -86,7 +86,7 @@ void put(const Commitment& from, v1::Commitment& to) {
   to.set_attempt(from.attempt.value);
   to.set_count(from.count);
   to.set_root(raw(from.root));
-  to.set_finish(shifted<v1::FinishReason>(from.finish));
+  to.set_finish(from.finish ? shifted<v1::FinishReason>(*from.finish) : v1::FINISH_REASON_NONE);
   to.set_miner(raw(from.miner));
   to.set_signature(raw(from.signature));
 }
@@ -136,6 +136,9 @@ struct NodeEncoder {
     }
     to.mutable_embedding()->Assign(from.embedding.begin(), from.embedding.end());
   }
+  void operator()(const Segment& from) const {
+    put(from.commitment, *frame.mutable_segment()->mutable_commitment());
+  }
   void operator()(const Submission& from) const {
     v1::Submission& to = *frame.mutable_submission();
     put(from.commitment, *to.mutable_commitment());
@@ -177,6 +180,7 @@ struct RouterEncoder {
     to.set_want_logprobs(from.want_logprobs);
     to.set_top_logprobs(from.top_logprobs);
     if (from.cache_salt) to.set_cache_salt(raw(*from.cache_salt));
+    to.set_segment_tokens(from.segment_tokens);
   }
   void operator()(const Cancel& from) const { frame.mutable_cancel()->set_attempt(from.attempt.value); }
   void operator()(const Check& from) const {
@@ -336,7 +340,7 @@ std::vector<Step> take(Taker& in, const std::string& at, const v1::Transcript& f
   return to;
 }
 
-Commitment take(Taker& in, const std::string& at, const v1::Commitment& from) {
+Commitment take(Taker& in, const std::string& at, const v1::Commitment& from, bool whole) {
   Commitment to;
   to.arithmetic_version = from.arithmetic_version();
   to.model = in.digest(at + ".model", from.model());
@@ -345,7 +349,9 @@ Commitment take(Taker& in, const std::string& at, const v1::Commitment& from) {
   to.count = from.count();
   in.in_range(at + ".count", to.count, 0, kMaxAnswerTokens, "");
   to.root = in.digest(at + ".root", from.root());
-  to.finish = in.enumeration(at + ".finish", from.finish(), FinishReason::length);
+  to.finish.reset();
+  if (whole) to.finish = in.enumeration(at + ".finish", from.finish(), FinishReason::length);
+  in.require(whole || from.finish() == v1::FINISH_REASON_NONE, at + ".finish", "none");
   to.miner = in.node(at + ".miner", from.miner());
   to.signature = in.signature(at + ".signature", from.signature());
   return to;
@@ -436,7 +442,7 @@ Steps take(Taker& in, const v1::Steps& from) {
 }
 
 Submission take(Taker& in, const v1::Submission& from) {
-  Submission to{take(in, "submission.commitment", from.commitment()), from.cached_tokens()};
+  Submission to{take(in, "submission.commitment", from.commitment(), true), from.cached_tokens()};
   in.in_range("submission.cached_tokens", to.cached_tokens, 0, kMaxPromptTokens, "");
   return to;
 }
@@ -481,6 +487,7 @@ Assign take(Taker& in, const v1::Assign& from) {
   to.top_logprobs = from.top_logprobs();
   in.in_range("assign.top_logprobs", to.top_logprobs, 0, kMaxTopLogprobs, "");
   if (!from.cache_salt().empty()) to.cache_salt = in.fixed<32>("assign.cache_salt", from.cache_salt());
+  to.segment_tokens = from.segment_tokens();
   return to;
 }
 
@@ -489,7 +496,7 @@ Check take(Taker& in, const v1::Check& from) {
   to.model = in.digest("check.model", from.model());
   to.request = take(in, "check.request", from.request());
   to.steps = take(in, "check.steps", from.steps(), 0, kMaxAnswerTokens);
-  to.commitment = take(in, "check.commitment", from.commitment());
+  to.commitment = take(in, "check.commitment", from.commitment(), true);
   return to;
 }
 
@@ -499,6 +506,8 @@ NodeMessage take(Taker& in, const v1::NodeFrame& from) {
       return take(in, from.hello());
     case v1::NodeFrame::kSteps:
       return take(in, from.steps());
+    case v1::NodeFrame::kSegment:
+      return Segment{take(in, "segment.commitment", from.segment().commitment(), false)};
     case v1::NodeFrame::kSubmission:
       return take(in, from.submission());
     case v1::NodeFrame::kAttemptFailed:

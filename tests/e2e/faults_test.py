@@ -20,12 +20,12 @@ class Failover(unittest.TestCase):
         busy = {row["id"] for row in network.get("/v1/nodes")["data"] if row["role"] == "miner" and row["busy"] > 0}
         return next((node for node in network.nodes if node.id in busy), None)
 
-    def disturbed(self, network, body):
+    def disturbed(self, network, body, after=10):
         """The same request while its miner is killed with SIGKILL in the middle of the answer."""
         killed = []
 
         def kill_in_the_middle(events):
-            if len(events) == 10 and not killed:
+            if len(events) == after and not killed:
                 node = wait_for(lambda: self.busy_miner(network), "a busy miner", 10)
                 node.kill()
                 killed.append(node)
@@ -33,6 +33,7 @@ class Failover(unittest.TestCase):
 
         events = network.stream(body, on_event=kill_in_the_middle)
         self.assertEqual(len(killed), 1)
+        self.killed = killed[0]
         return events
 
     def test_a_miner_killed_in_the_middle_of_an_answer_changes_no_byte(self):
@@ -48,6 +49,28 @@ class Failover(unittest.TestCase):
                 self.assertEqual(text_of(events), text_of(undisturbed))
                 self.assertEqual(proof_of(events)["verdict"], "VALID")
                 network.add(f"replacement-{temperature}")
+            network.audit()
+
+    def test_a_miner_killed_after_it_has_signed_is_paid_for_that(self):
+        with Network() as network:
+            network.add("validator", "validator")
+            network.add("a")
+            network.add("b")
+            events = self.disturbed(network, chat(STORY, network.open_session("full"), max_tokens=300), after=100)
+            proof = proof_of(events)
+            self.assertEqual(proof["verdict"], "VALID")
+            receipt = network.get("/v1/receipts/" + proof["receipts"][0])
+            whole, *segments = receipt["commitments"]
+            self.assertEqual([(one["miner"], one["finish"]) for one in segments], [(self.killed.id, "none")])
+            self.assertEqual(segments[0]["count"] % 64, 0)
+            payments = {payment["party"]: payment["amount"] for payment in receipt["bill"]["payments"] if payment["kind"] == "miner"}
+            self.assertEqual(payments[self.killed.id], sum(payments.values()) * segments[0]["count"] // whole["count"])
+            path = network.folder / "receipt.json"
+            path.write_text(json.dumps(receipt))
+            self.assertIn("\nVALID", network.command("verify", str(path), "--model", MODEL))
+            segments[0]["count"] -= 1
+            path.write_text(json.dumps(receipt))
+            self.assertIn("commitment 1", network.command("verify", str(path), "--model", MODEL, code=3))
             network.audit()
 
 

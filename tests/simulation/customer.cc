@@ -1,6 +1,7 @@
 #include "customer.h"
 
 #include <algorithm>
+#include <map>
 
 #include "engine/transcript.h"
 #include "protocol/canonical.h"
@@ -111,7 +112,7 @@ void Reader::check(std::uint32_t choice, const router::ChoiceResult& result) {
   const Transcript& truth = order_->truth[choice];
   const auto* receipt = router_.core().receipts().find(order_->session.spec.account, result.receipt);
   if (receipt == nullptr) return wrong("has no receipt");
-  for (const std::string& problem : protocol::problems_of(*receipt, engine::transcript_root(receipt->steps)))
+  for (const std::string& problem : protocol::problems_of(*receipt, engine::transcript_root))
     wrong("has a receipt that is no good: " + problem);
   if (!part.finish || *part.finish != result.finish) wrong("ends in two ways");
   // Tokens: of digests it sees those of the receipt alone, and a second miner may have contradicted the
@@ -142,15 +143,13 @@ void Reader::check_money(std::uint32_t choice, const router::ChoiceResult& resul
   const auto booked = router_.ledger().settled_task(order_->task, choice);
   if (!booked) return wrong("is done and was not settled");
   const ledger::Settlement& settlement = booked->settlement;
-  Credits paid, miners;
-  std::size_t paid_miners = 0;
+  Credits paid;
+  std::map<NodeId, std::int64_t> miners;
   for (const ledger::Payment& payment : settlement.payments) {
     paid += Credits{payment.amount};
-    if (payment.kind != protocol::Payment::Kind::miner) continue;
-    miners += Credits{payment.amount};
-    ++paid_miners;
-    if (std::find(result.miners.begin(), result.miners.end(), payment.party) == result.miners.end())
-      wrong("paid a miner that did not commit to it");
+    if (payment.kind == protocol::Payment::Kind::miner &&
+        !miners.emplace(payment.party, payment.amount).second)
+      wrong("paid a miner twice");
   }
   if (settlement.outcome != result.outcome || settlement.session != order_->session.id)
     wrong("was settled as something else");
@@ -161,10 +160,26 @@ void Reader::check_money(std::uint32_t choice, const router::ChoiceResult& resul
   }
   const ledger::Usage usage{result.prompt_tokens, result.completion_tokens};
   const Credits base = *ledger::base_cost(ledger::Price{}, usage);
-  const Credits each = base - ledger::router_fee(base);
-  if (paid_miners != (each.micro == 0 ? 0 : result.miners.size()) ||
-      miners.micro != each.micro * static_cast<std::int64_t>(paid_miners))
-    wrong("did not pay each miner its part");
+  const std::int64_t each = (base - ledger::router_fee(base)).micro;
+  const auto* receipt = router_.core().receipts().find(order_->session.spec.account, result.receipt);
+  if (receipt == nullptr) return;
+  // Each that signed the whole earned all of it, but for what others had signed before the first of them.
+  std::map<NodeId, std::int64_t> due;
+  std::int64_t before = 0;
+  for (const protocol::Commitment& one : receipt->commitments) {
+    if (one.finish) {
+      due[one.miner] += each;
+      continue;
+    }
+    world_.trace.line(order_->task, choice, "has a segment of", one.count);
+    const auto whole = static_cast<std::int64_t>(receipt->steps.size());
+    const std::int64_t part = each * (one.count - before) / whole;
+    before = one.count;
+    due[one.miner] += part;
+    due[receipt->commitments.front().miner] -= part;
+  }
+  std::erase_if(due, [](const auto& one) { return one.second == 0; });
+  if (miners != due) wrong("did not pay each miner its part");
 }
 
 // ---- Customer ----

@@ -15,6 +15,10 @@ struct Describe {
   void operator()(const protocol::Steps& m) const {
     trace.line(who, "steps", m.attempt, m.first, m.steps.size(), m.steps.empty() ? 0 : m.steps.back().token);
   }
+  void operator()(const protocol::Segment& m) const {
+    trace.line(who, "segment", m.commitment.attempt, m.commitment.count,
+               to_hex(m.commitment.signature).substr(0, 8));
+  }
   void operator()(const protocol::Submission& m) const {
     trace.line(who, "submission", m.commitment.attempt, m.commitment.count,
                to_hex(m.commitment.signature).substr(0, 8));

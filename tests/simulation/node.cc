@@ -31,6 +31,9 @@ class Tongue final : public protocol::NodeLink {
         if (machine_.habit == Habit::leaves) return leave_();
         if (machine_.habit == Habit::forges) forge(submission->commitment);
       }
+      if (auto* segment = std::get_if<protocol::Segment>(&message);
+          segment && machine_.habit == Habit::forges && random_.chance(30))
+        forge(segment->commitment);
       if (machine_.habit == Habit::talks_on && std::holds_alternative<protocol::Steps>(message))
         link_.send(message);
     }

@@ -25,6 +25,8 @@ router::CoreOptions options_of(World& world, Random& random) {
   options.first_step_timeout = milliseconds(3'000);
   options.stall_timeout = milliseconds(1'500);
   options.check_timeout = milliseconds(4'000);
+  options.hedge_least = milliseconds(400);
+  options.segment_tokens = 4;
   options.heartbeat = milliseconds(1'000);
   options.implicit_budget = Credits{20'000};
   options.implicit_lifetime = std::chrono::seconds(10);

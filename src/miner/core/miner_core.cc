@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "arith/version.h"
+#include "engine/transcript.h"
 #include "protocol/canonical.h"
 
 namespace cortensor::miner {
@@ -16,7 +17,10 @@ struct MinerCore::Attempt {
   Digest request{};
   engine::Engine* engine = nullptr;
   engine::SequenceHandle sequence;
-  std::uint32_t sent = 0;  // steps that the router has been told
+  std::uint32_t sent = 0;            // steps that the router has been told
+  engine::MerkleRoot transcript;     // of them, where segments are wanted
+  std::uint32_t segment_tokens = 0;  // in each; 0: none are wanted
+  std::size_t given = 0;             // steps that others have made
   std::uint32_t cached_tokens = 0;
   bool cancelled = false;  // the router wants no more of it than to hear when the engine has let go
 
@@ -61,6 +65,8 @@ void MinerCore::assign(protocol::Assign assign) {
   attempt->model = assign.model;
   attempt->request = protocol::request_digest(assign.model, assign.request);
   attempt->engine = *engine;
+  attempt->segment_tokens = assign.segment_tokens;
+  attempt->given = assign.given.size();
 
   // The engine may call after this core is gone: its thread only posts, and what it posts looks first.
   const auto post = [executor = &executor_, alive = alive_](auto work) {
@@ -125,8 +131,10 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
   if (!is_current(attempt) || attempt->cancelled || message.steps.empty()) return;
 
   // A resumed answer can bring more given steps at once than one message may hold.
-  for (std::size_t at = 0; at < message.steps.size(); at += protocol::kMaxStepsPerMessage) {
-    const std::size_t end = std::min(at + protocol::kMaxStepsPerMessage, message.steps.size());
+  for (std::size_t at = 0, end = 0; at < message.steps.size(); at = end) {
+    end = std::min(at + protocol::kMaxStepsPerMessage, message.steps.size());
+    if (const std::uint32_t segment = attempt->segment_tokens; segment > 0)
+      end = std::min<std::size_t>(end, at + segment - attempt->sent % segment);
     protocol::Steps part;
     part.attempt = attempt->id;
     part.first = attempt->sent;
@@ -137,26 +145,36 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
                            message.logprobs.begin() + static_cast<std::ptrdiff_t>(end));
     part.embedding = std::exchange(message.embedding, {});  // of the only step
     attempt->sent += static_cast<std::uint32_t>(part.steps.size());
+    if (attempt->segment_tokens > 0)
+      for (const Step& step : part.steps) attempt->transcript.add(step);
     attachment_->send(std::move(part));
+    if (attempt->segment_tokens > 0 && attempt->sent % attempt->segment_tokens == 0 &&
+        attempt->sent > attempt->given)
+      attachment_->send(protocol::Segment{commitment(*attempt, std::nullopt, attempt->transcript.root())});
   }
+}
+
+protocol::Commitment MinerCore::commitment(const Attempt& attempt, std::optional<FinishReason> finish,
+                                           const Digest& root) const {
+  protocol::Commitment commitment;
+  commitment.arithmetic_version = arith::kArithmeticVersion;
+  commitment.model = attempt.model;
+  commitment.request = attempt.request;
+  commitment.attempt = attempt.id;
+  commitment.count = attempt.sent;
+  commitment.root = root;
+  commitment.finish = finish;
+  commitment.miner = key_.node_id();
+  commitment.signature = key_.sign(protocol::signed_bytes(commitment));
+  return commitment;
 }
 
 void MinerCore::finish(const std::shared_ptr<Attempt>& attempt, FinishReason reason, const Digest& root) {
   flush(attempt);
   if (!is_current(attempt)) return;
   if (attempt->cancelled) return give_up(attempt, fail(ErrorKind::cancelled, "cancelled"));
-  protocol::Commitment commitment;
-  commitment.arithmetic_version = arith::kArithmeticVersion;
-  commitment.model = attempt->model;
-  commitment.request = attempt->request;
-  commitment.attempt = attempt->id;
-  commitment.count = attempt->sent;
-  commitment.root = root;
-  commitment.finish = reason;
-  commitment.miner = key_.node_id();
-  commitment.signature = key_.sign(protocol::signed_bytes(commitment));
   attempts_.erase(attempt->id);
-  attachment_->send(protocol::Submission{std::move(commitment), attempt->cached_tokens});
+  attachment_->send(protocol::Submission{commitment(*attempt, reason, root), attempt->cached_tokens});
 }
 
 void MinerCore::give_up(const std::shared_ptr<Attempt>& attempt, const Error& error) {

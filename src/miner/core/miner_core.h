@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -33,6 +34,8 @@ class MinerCore final : public protocol::NodeWork {
   void cancel(const AttemptId& id);
   void flush(const std::shared_ptr<Attempt>& attempt);
   void finish(const std::shared_ptr<Attempt>& attempt, FinishReason reason, const Digest& root);
+  protocol::Commitment commitment(const Attempt& attempt, std::optional<FinishReason> finish,
+                                  const Digest& root) const;
   void give_up(const std::shared_ptr<Attempt>& attempt, const Error& error);
   void refuse(const AttemptId& id, const Error& error);
   bool is_current(const std::shared_ptr<Attempt>& attempt) const;

@@ -52,6 +52,10 @@ Status Attempt::take(const protocol::Steps& message, Clock::time_point now) {
     first_new_ = steps_.size();
     first_new_at_ = now;
   }
+  if (fresh() > 0 && (stride_first_ == 0 || steps_.size() - stride_first_ >= kStride)) {
+    stride_first_ = steps_.size();
+    stride_since_ = now;
+  }
   return ok();
 }
 
@@ -95,10 +99,29 @@ void Attempt::hash_steps() {
 
 Status Attempt::finish(const protocol::Submission& message, std::uint32_t arithmetic_version,
                        const Digest& model, const Digest& request) {
-  const protocol::Commitment& made = message.commitment;
   if (commitment_) return violation("a second submission");
+  if (!message.commitment.finish) return violation("a submission without an end");
   if (!started_)
     if (auto status = adopt_given(); !status) return status;
+  if (auto status = accept(message.commitment, arithmetic_version, model, request); !status) return status;
+  commitment_ = message.commitment;
+  cached_tokens_ = message.cached_tokens;
+  return ok();
+}
+
+Status Attempt::sign(const protocol::Segment& message, std::uint32_t segment_tokens,
+                     std::uint32_t arithmetic_version, const Digest& model, const Digest& request) {
+  if (commitment_) return violation("a segment after the submission");
+  if (message.commitment.finish) return violation("a segment with an end");
+  if (fresh() == 0 || steps_.size() <= signed_ || segment_tokens == 0 || steps_.size() % segment_tokens != 0)
+    return violation("a segment of " + std::to_string(steps_.size()) + " steps, which was not asked for");
+  if (auto status = accept(message.commitment, arithmetic_version, model, request); !status) return status;
+  signed_ = steps_.size();
+  return ok();
+}
+
+Status Attempt::accept(const protocol::Commitment& made, std::uint32_t arithmetic_version,
+                       const Digest& model, const Digest& request) {
   if (made.miner != miner_) return violation("the commitment names another miner");
   if (!crypto::verify(miner_, protocol::signed_bytes(made), made.signature))
     return violation("the commitment's signature is not the miner's");
@@ -113,13 +136,11 @@ Status Attempt::finish(const protocol::Submission& message, std::uint32_t arithm
                      std::to_string(steps_.size()) + " were sent");
   hash_steps();
   if (made.root != merkle_.root()) return violation("the commitment's root is not that of the steps sent");
-  commitment_ = made;
-  cached_tokens_ = message.cached_tokens;
   return ok();
 }
 
-std::optional<double> Attempt::tokens_per_second() const {
-  const double seconds = std::chrono::duration<double>(last_progress_ - first_new_at_).count();
+std::optional<double> Attempt::tokens_per_second(Clock::time_point until) const {
+  const double seconds = std::chrono::duration<double>(until - first_new_at_).count();
   if (first_new_ == 0 || steps_.size() < first_new_ + 4 || seconds <= 0) return std::nullopt;
   return static_cast<double>(steps_.size() - first_new_) / seconds;
 }

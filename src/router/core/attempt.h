@@ -34,6 +34,10 @@ class Attempt {
   // false_end().
   Status finish(const protocol::Submission& message, std::uint32_t arithmetic_version, const Digest& model,
                 const Digest& request);
+  // Accepts a signature over all steps so far, as finish() does: after each multiple of `segment_tokens`, and
+  // when there is more than was given.
+  Status sign(const protocol::Segment& message, std::uint32_t segment_tokens,
+              std::uint32_t arithmetic_version, const Digest& model, const Digest& request);
 
   const AttemptId& id() const { return id_; }
   const NodeId& miner() const { return miner_; }
@@ -51,8 +55,13 @@ class Attempt {
   bool catching_up() const { return steps_.size() < given_.size(); }
   // A digest of a given position came out differently: one of the two miners is wrong.
   bool contradicts_given() const { return contradicts_given_; }
-  // Decode speed seen from the first message of new steps to the last; none when too little was seen.
-  std::optional<double> tokens_per_second() const;
+  // Steps beyond those that were given.
+  std::size_t fresh() const { return catching_up() ? 0 : steps_.size() - given_.size(); }
+  // Decode speed seen from the first message of new steps until then; none when too little was seen.
+  std::optional<double> tokens_per_second(Clock::time_point until) const;
+  // Since when the next kStride new steps are awaited.
+  static constexpr std::size_t kStride = 16;
+  Clock::time_point stride_since() const { return stride_since_; }
   const std::optional<protocol::Commitment>& commitment() const { return commitment_; }  // once finished
   std::uint32_t cached_tokens() const { return cached_tokens_; }  // of the prompt, as the miner says
   bool false_end() const { return commitment_ && ended_ != commitment_->finish; }
@@ -62,6 +71,8 @@ class Attempt {
   Status take_one(const Step& step, Logprobs logprobs);
   Status adopt_given();
   void hash_steps();
+  Status accept(const protocol::Commitment& made, std::uint32_t arithmetic_version, const Digest& model,
+                const Digest& request);
 
   AttemptId id_;
   NodeId miner_;
@@ -82,6 +93,9 @@ class Attempt {
   Clock::time_point last_progress_;
   Clock::time_point first_new_at_;
   std::size_t first_new_ = 0;  // steps there were after the first message of new ones
+  Clock::time_point stride_since_;
+  std::size_t stride_first_ = 0;  // steps there were then
+  std::size_t signed_ = 0;        // steps that it has signed
 };
 
 }  // namespace cortensor::router

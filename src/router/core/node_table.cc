@@ -81,8 +81,16 @@ Engagement NodeTable::engage(AttachedNode& miner, const Digest& weights, std::si
   ++miner.busy;
   model.prompt_tokens_ahead += prompt_tokens;
   model.kv_reserved += positions;
-  return {miner.link, weights,         miner.busy, model.prompt_tokens_ahead, prompt_tokens, cached_tokens,
-          positions,  executor_.now(), 0};
+  return {miner.link,
+          weights,
+          miner.busy,
+          model.prompt_tokens_ahead,
+          prompt_tokens,
+          cached_tokens,
+          positions,
+          executor_.now(),
+          0,
+          0};
 }
 
 AttachedModel* NodeTable::model_of(const Engagement& engagement) {

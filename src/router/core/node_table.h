@@ -61,6 +61,7 @@ struct Engagement {
   std::size_t positions = 0;      // of the cache
   Clock::time_point since;
   double first_token = 0;  // expected, in seconds from then
+  double token = 0;        // and between two tokens
 };
 
 class NodeTable {

@@ -25,9 +25,12 @@ struct CoreOptions {
   std::chrono::milliseconds first_step_timeout{60'000};
   std::chrono::milliseconds stall_timeout{15'000};  // between two steps, and from the last one to the end
   std::chrono::milliseconds check_timeout{60'000};
-  std::chrono::milliseconds hedge_least{1'000};  // no first token is late before
+  std::chrono::milliseconds hedge_least{1'000};  // no token is late before
   std::chrono::milliseconds heartbeat{5'000};    // a node silent for three of them is let go
   std::chrono::milliseconds tick{200};
+  // Tokens of an answer after which its miner signs what there is of it: a page of the cache. Making and
+  // checking a signature takes a fifth of a millisecond.
+  std::uint32_t segment_tokens = 64;
   std::size_t max_attempts = 8;       // of one choice; after that the task fails
   std::uint32_t strikes_allowed = 3;  // one more quarantines the node
 

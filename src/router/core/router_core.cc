@@ -176,6 +176,8 @@ void RouterCore::on_message(protocol::LinkId link, protocol::NodeMessage message
   node->last_heard = executor_.now();
   if (const auto* steps = std::get_if<protocol::Steps>(&message))
     tasks_.on_steps(link, *steps);
+  else if (const auto* segment = std::get_if<protocol::Segment>(&message))
+    tasks_.on_segment(link, *segment);
   else if (const auto* submission = std::get_if<protocol::Submission>(&message))
     tasks_.on_submission(link, *submission);
   else if (const auto* failed = std::get_if<protocol::AttemptFailed>(&message))

@@ -32,8 +32,9 @@ Result<protocol::Bill> make_bill(ledger::Price price, ledger::Usage usage, const
                               static_cast<std::uint32_t>(validators.size())};
   const auto charge = ledger::charge(price, usage, shares);
   if (!charge) return charge.error();
-  for (const protocol::Commitment& commitment : finding.commitments)
-    bill.payments.push_back({Kind::miner, commitment.miner, charge->each_miner.micro});
+  bill.payments = protocol::divide(charge->each_miner.micro, finding.commitments.front(), finding.segments);
+  for (std::size_t i = 1; i < finding.commitments.size(); ++i)
+    bill.payments.push_back({Kind::miner, finding.commitments[i].miner, charge->each_miner.micro});
   for (const NodeId& validator : validators)
     bill.payments.push_back({Kind::validator, validator, charge->each_validator.micro});
   bill.payments.push_back({Kind::router, router, charge->router.micro});
@@ -55,6 +56,7 @@ protocol::Receipt make_receipt(ReceiptParts parts, Finding finding, protocol::Bi
   receipt.request = std::move(parts.request);
   receipt.steps = std::move(parts.steps);
   receipt.commitments = std::move(finding.commitments);
+  receipt.commitments.insert(receipt.commitments.end(), finding.segments.begin(), finding.segments.end());
   receipt.verdicts = std::move(finding.verdicts);
   receipt.bill = std::move(bill);
   receipt.signature = key.sign(protocol::signed_bytes(receipt));

@@ -18,6 +18,7 @@ namespace cortensor::router {
 struct Finding {
   ledger::TaskOutcome outcome = ledger::TaskOutcome::unchecked;
   std::vector<protocol::Commitment> commitments;  // equal ones; the delivered one first
+  std::vector<protocol::Commitment> segments;     // to the beginning of the delivered one, by rising count
   std::vector<protocol::Verdict> verdicts;
 };
 
@@ -26,9 +27,9 @@ struct Finding {
 Result<Credits> worst_case(ledger::Price price, const GenerationRequest& request, std::uint32_t copies,
                            bool replay);
 
-// Every miner that committed is paid, a validator for a VALID found by replay, the router its part; nobody
-// when the outcome is invalid.
-// `checks_are_paid`: false where the client asked for none, and the router checked on its own account.
+// Every miner that committed is paid, the first one with those that signed a beginning; a validator for a
+// VALID found by replay, the router its part; nobody when the outcome is invalid. `checks_are_paid`: false
+// where the client asked for none, and the router checked on its own account.
 Result<protocol::Bill> make_bill(ledger::Price price, ledger::Usage usage, const Finding& finding,
                                  bool checks_are_paid, const NodeId& router);
 

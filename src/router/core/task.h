@@ -57,7 +57,7 @@ struct ChoiceResult {
   ledger::TaskOutcome outcome = ledger::TaskOutcome::unchecked;
   std::string receipt;
   Credits cost;
-  std::vector<NodeId> miners;  // who committed to the answer
+  std::vector<NodeId> miners;  // who committed to the answer, then who did to its beginning
 };
 
 struct TaskResult {
@@ -90,12 +90,6 @@ struct Dispute {
   NodeId supplier;
   NodeId objector;
   std::vector<Step> contested;  // the answer up to where it was taken back
-};
-
-// What a second miner had made of an answer, where it is not what the first one made.
-struct Rival {
-  NodeId miner;
-  std::vector<Step> steps;
 };
 
 // How often a miner had no room for a choice, and until when it is not asked again.
@@ -133,12 +127,15 @@ struct Choice {
   std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
   std::vector<Dispute> disputes;   // of which the answer's end decides
-  bool hedged = false;             // a second miner has been asked, as the first was late
-  std::optional<Rival> rival;
-  std::size_t started = 0;         // attempts so far that found room
-  PrefixKeys prefix;               // of the prompt; once a miner was looked for
-  std::map<NodeId, Pause> pauses;  // miners that had no room
-  bool refused = false;            // for want of room, when it was last given to one
+  bool hedged = false;             // a second miner has been asked, as the one that leads was late
+  std::optional<NodeId> rival;     // a second miner that did not come to the same
+  // Signed by those who made the answer's beginning, as it came: of each attempt the latest, by rising count.
+  std::vector<protocol::Commitment> segments;
+  std::vector<protocol::Commitment> misfits;  // of them, those that the complete answer does not bear out
+  std::size_t started = 0;                    // attempts so far that found room
+  PrefixKeys prefix;                          // of the prompt; once a miner was looked for
+  std::map<NodeId, Pause> pauses;             // miners that had no room
+  bool refused = false;                       // for want of room, when it was last given to one
   Clock::time_point waiting_since;
 
   // Checking and after.

@@ -55,6 +55,8 @@ void TaskTable::conclude(Task& task, Choice& choice) {
       dissent.push_back(&*attempt->commitment());
   }
 
+  sort_segments(choice);
+
   const ledger::Validation& rules = task.spec.session.spec.validation;
   const bool doubtful = lead->contradicts_given() || lead->false_end();
   if (rules.level == ValidationLevel::quorum && !doubtful &&
@@ -75,7 +77,7 @@ void TaskTable::conclude(Task& task, Choice& choice) {
     return close(task, choice, ledger::TaskOutcome::invalid);
   }
   bool check = doubtful || !dissent.empty() || !choice.objectors.empty() || !choice.disputes.empty() ||
-               choice.rival.has_value();
+               choice.rival.has_value() || !choice.misfits.empty();
   switch (rules.level) {
     case ValidationLevel::none:
       break;
@@ -90,6 +92,19 @@ void TaskTable::conclude(Task& task, Choice& choice) {
   }
   if (!check) return close(task, choice, ledger::TaskOutcome::unchecked);
   begin_check(task, choice);
+}
+
+// Whose beginnings the answer has, and whose it does not.
+void TaskTable::sort_segments(Choice& choice) const {
+  const Attempt& lead = *choice.lead();
+  const std::span<const Step> steps = lead.steps();
+  std::vector<protocol::Commitment>& fitting = choice.finding.segments;
+  for (const protocol::Commitment& segment : choice.segments)
+    if (segment.count <= steps.size() && segment.root == engine::transcript_root(steps.first(segment.count)))
+      fitting.push_back(segment);
+    else
+      choice.misfits.push_back(segment);
+  if (!fitting.empty() && fitting.back().attempt == lead.id()) fitting.pop_back();  // it has signed the whole
 }
 
 // Whether as many miners as the quorum asks for agree on an answer that is not the one delivered.
@@ -167,12 +182,18 @@ void TaskTable::on_check_result(protocol::LinkId link, const protocol::CheckResu
         if (!same_answer(*attempt, *choice.lead()))
           context_.conduct.quarantine(attempt->miner(), "its answer differs from one found valid",
                                       protocol::commitment_digest(*attempt->commitment()));
+      for (const protocol::Commitment& segment : choice.misfits)
+        context_.conduct.quarantine(segment.miner, "it signed another beginning than an answer found valid",
+                                    protocol::commitment_digest(segment));
       return close(task, choice, ledger::TaskOutcome::valid);
     case protocol::Outcome::invalid:
-      for (const protocol::Commitment& commitment : choice.finding.commitments)
-        context_.conduct.quarantine(
-            commitment.miner, "an answer found invalid at position " + std::to_string(verdict.first_wrong),
-            protocol::commitment_digest(commitment));
+      for (const auto* signatures : {&choice.finding.commitments, &choice.finding.segments})
+        for (const protocol::Commitment& commitment : *signatures)
+          if (commitment.count > verdict.first_wrong || commitment.finish)
+            context_.conduct.quarantine(
+                commitment.miner,
+                "an answer found invalid at position " + std::to_string(verdict.first_wrong),
+                protocol::commitment_digest(commitment));
       return close(task, choice, ledger::TaskOutcome::invalid);
     case protocol::Outcome::inconclusive:
       break;  // dealt with above
@@ -312,6 +333,9 @@ Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& 
   result.cost = Credits{charged->total};
   for (const protocol::Commitment& commitment : choice.finding.commitments)
     result.miners.push_back(commitment.miner);
+  for (const protocol::Commitment& segment : choice.finding.segments)
+    if (std::find(result.miners.begin(), result.miners.end(), segment.miner) == result.miners.end())
+      result.miners.push_back(segment.miner);
 
   ReceiptParts parts;
   parts.id = result.receipt;

@@ -197,7 +197,8 @@ AttachedNode* TaskTable::choose_miner(const Task& task, Choice& choice, std::siz
 bool TaskTable::start_attempt(Task& task, Choice& choice) {
   const protocol::ModelManifest& model = task.spec.model->manifest;
   const bool leads = choice.lead() == nullptr;
-  std::vector<Step> given = leads ? choice.delivered : std::vector<Step>{};
+  // Where several answer at the same time, each does so by itself.
+  std::vector<Step> given = leads || choice.copies == 1 ? choice.delivered : std::vector<Step>{};
   Decision decision;
   AttachedNode* node = choose_miner(task, choice, given.size(), decision);
   if (node == nullptr) return false;
@@ -210,12 +211,14 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   assign.want_logprobs = task.spec.want_logprobs;
   assign.top_logprobs = task.spec.top_logprobs;
   assign.cache_salt = cache_salt(task.spec.account, node->id);
+  if (choice.copies == 1) assign.segment_tokens = context_.options.segment_tokens;
 
   const std::size_t prompt = choice.request.prompt.size() + given.size();
   const std::size_t cached = decision.cached_tokens;
   Engagement engagement =
       context_.nodes.engage(*node, model.weights, prompt - cached, cached, positions_of(choice.request));
   engagement.first_token = decision.first_token;
+  engagement.token = decision.token;
   context_.allocator.prefixes().note(node->link, choice.prefix);
   decision.attempt = assign.attempt;
   decision.choice = choice.index;
@@ -277,6 +280,22 @@ void TaskTable::deliver(Task& task, Choice& choice) {
                              std::span(lead.logprobs()).subspan(first)});
 }
 
+void TaskTable::on_segment(protocol::LinkId link, const protocol::Segment& message) {
+  const auto at = find(link, message.commitment.attempt);
+  if (!at) return;
+  Choice& choice = *at->choice;
+  if (auto status =
+          at->attempt->sign(message, context_.options.segment_tokens, context_.options.arithmetic_version,
+                            at->task->spec.model->manifest.weights, choice.request_digest);
+      !status)
+    return breach(*at, status.error(), true);
+  if (choice.copies > 1 || contradicts(*at->attempt, choice)) return;
+  std::vector<protocol::Commitment>& segments = choice.segments;
+  if (!segments.empty() && segments.back().attempt == at->attempt->id()) segments.pop_back();
+  if (segments.empty() || segments.back().count < message.commitment.count)
+    segments.push_back(message.commitment);
+}
+
 void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission& message) {
   if (let_go(link, message.commitment.attempt)) return;
   const auto at = find(link, message.commitment.attempt);
@@ -291,7 +310,8 @@ void TaskTable::on_submission(protocol::LinkId link, const protocol::Submission&
       !status)
     return breach(*at, status.error(), false);
   context_.nodes.release(attempt.engagement());
-  if (const auto speed = attempt.tokens_per_second()) context_.nodes.saw_tokens(attempt.engagement(), *speed);
+  if (const auto speed = attempt.tokens_per_second(attempt.last_progress()))
+    context_.nodes.saw_tokens(attempt.engagement(), *speed);
   context_.nodes.succeeded(attempt.engagement(), message.cached_tokens);
 
   // A signed end that the tokens do not bear out is proof enough. Only where nobody else could go on is the
@@ -360,6 +380,11 @@ void TaskTable::object(const Found& at, bool tell) {
   Task& task = *at.task;
   Choice& choice = *at.choice;
   const NodeId objector = at.attempt->miner();
+  if (choice.lead() != nullptr && choice.lead() != at.attempt) {
+    choice.failed.insert(objector);
+    choice.rival = objector;
+    return lose_attempt(at, fail(ErrorKind::conflict, "the miner differs from the one that leads"), tell);
+  }
   if (choice.supplier) {
     choice.failed.insert(*choice.supplier);
     doubt(task, *choice.supplier);

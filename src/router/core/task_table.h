@@ -7,9 +7,10 @@
 //   cancelled:  the client went before the answer was complete; nothing is paid for it
 //
 // A lost attempt (link closed, failure, stall, breach of the protocol) is replaced by another miner's, which
-// gets the delivered tokens and goes on behind them. If it objects to these, another is asked; whoever goes
-// on all the same has its answer checked, and a second objection ends the task. If a choice cannot be
-// answered, the task fails as a whole and costs nothing. Spec: docs/spec/http-api.md, 5.
+// gets the delivered tokens and goes on behind them; the tokens that it has signed are its own. If it objects
+// to these, another is asked; whoever goes on all the same has its answer checked, and a second objection
+// ends the task. If a choice cannot be answered, the task fails as a whole and costs nothing. Spec:
+// docs/spec/http-api.md, 5.
 #pragma once
 
 #include <memory>
@@ -74,6 +75,7 @@ class TaskTable {
   void cancel(const TaskId& task);
 
   void on_steps(protocol::LinkId link, const protocol::Steps& message);
+  void on_segment(protocol::LinkId link, const protocol::Segment& message);
   void on_submission(protocol::LinkId link, const protocol::Submission& message);
   void on_attempt_failed(protocol::LinkId link, const protocol::AttemptFailed& message);
   void on_check_result(protocol::LinkId link, const protocol::CheckResult& message);
@@ -173,6 +175,7 @@ class TaskTable {
 
   // Checking and closing (task_checks.cc).
   void conclude(Task& task, Choice& choice);
+  void sort_segments(Choice& choice) const;
   bool outvoted(Choice& choice, std::uint32_t enough) const;
   bool another_validator(const Task& task, const Choice& choice) const;
   void begin_check(Task& task, Choice& choice);

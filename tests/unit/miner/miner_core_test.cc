@@ -8,6 +8,7 @@
 
 #include "../support/fake_engine.h"
 #include "../support/manual_executor.h"
+#include "engine/transcript.h"
 #include "protocol/canonical.h"
 
 namespace cortensor::miner {
@@ -104,6 +105,34 @@ TEST_F(MinerCoreTest, SendsAnEmbeddingBesideItsStep) {
   EXPECT_EQ(steps[0].embedding, elements);
   EXPECT_EQ(steps[0].steps, std::vector<Step>{step(kEmbeddingToken)});
   EXPECT_EQ(link.all<protocol::Submission>().at(0).commitment.count, 1u);
+}
+
+TEST_F(MinerCoreTest, SignsEachSegmentOfItsOwnStepsWhereItIsAskedTo) {
+  auto message = assign("a");
+  message.given = {5, 6, 7, 8};
+  message.segment_tokens = 4;
+  attachment.on_message(message);
+  auto& run = engine.running.begin()->second;
+  std::vector<Step> all;
+  for (TokenId token = 0; token < 10; ++token) all.push_back(step(token));
+  for (std::size_t i = 0; i < all.size(); ++i) run.callbacks.on_step(i, all[i], nullptr);
+  executor.run();
+  // Of what gathered at once: the given ones, those up to the boundary, what is signed there, the rest.
+  const auto steps = link.all<protocol::Steps>();
+  ASSERT_EQ(steps.size(), 3u);
+  EXPECT_EQ(steps[2].first, 8u);
+  const auto segments = link.all<protocol::Segment>();
+  ASSERT_EQ(segments.size(), 1u);
+  const auto is_segment = [](const auto& one) { return std::holds_alternative<protocol::Segment>(one); };
+  const auto at = std::find_if(link.sent.begin(), link.sent.end(), is_segment);
+  EXPECT_EQ(std::get<protocol::Steps>(*(at - 1)), steps[1]);
+  EXPECT_EQ(std::get<protocol::Steps>(*(at + 1)), steps[2]);
+  const protocol::Commitment& commitment = segments[0].commitment;
+  EXPECT_EQ(commitment.count, 8u);
+  EXPECT_EQ(commitment.root, engine::transcript_root(std::span(all).first(8)));
+  EXPECT_FALSE(commitment.finish);
+  EXPECT_EQ(commitment.attempt, message.attempt);
+  EXPECT_TRUE(crypto::verify(key.node_id(), protocol::signed_bytes(commitment), commitment.signature));
 }
 
 TEST_F(MinerCoreTest, HandsOnTheSaltAndTellsWhatWasCached) {

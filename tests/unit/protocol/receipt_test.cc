@@ -21,6 +21,9 @@ crypto::PrivateKey key_of(std::string_view name) {
 }
 
 const Digest kRoot = crypto::sha256(bytes_of("root"));
+Digest root_of(std::span<const Step> steps) {
+  return steps.size() == 2 ? kRoot : crypto::sha256(bytes_of(std::to_string(steps.size())));
+}
 
 void sign(Receipt& receipt) {
   receipt.signature = key_of("router").sign(signed_bytes(receipt));
@@ -79,7 +82,7 @@ Receipt sample() {
 
 TEST(Receipt, HasNoProblemsAndReadsBackFromJson) {
   const Receipt receipt = sample();
-  EXPECT_THAT(problems_of(receipt, kRoot), testing::IsEmpty());
+  EXPECT_THAT(problems_of(receipt, root_of), testing::IsEmpty());
   const auto read = receipt_from_json(receipt_to_json(receipt));
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(*read, receipt);
@@ -121,9 +124,10 @@ TEST(Receipt, NamesWhatWasTamperedWith) {
   for (const Case& c : cases) {
     Receipt receipt = sample();
     c.tamper(receipt);
-    EXPECT_THAT(problems_of(receipt, kRoot), testing::Contains(HasSubstr(c.expected)));
+    EXPECT_THAT(problems_of(receipt, root_of), testing::Contains(HasSubstr(c.expected)));
   }
-  EXPECT_THAT(problems_of(sample(), Digest{}), testing::Contains(HasSubstr("a token or digest was changed")));
+  EXPECT_THAT(problems_of(sample(), [](auto) { return Digest{}; }),
+              testing::Contains(HasSubstr("a token or digest was changed")));
 }
 
 TEST(Receipt, ARouterThatSignsOverchargingIsStillCaught) {
@@ -131,19 +135,96 @@ TEST(Receipt, ARouterThatSignsOverchargingIsStillCaught) {
   receipt.bill.total += 1;
   receipt.bill.payments[0].amount += 1;
   sign(receipt);
-  EXPECT_THAT(problems_of(receipt, kRoot), testing::ElementsAre(HasSubstr("expected at most 28")));
+  EXPECT_THAT(problems_of(receipt, root_of), testing::ElementsAre(HasSubstr("expected at most 28")));
+}
+
+// Another miner made the first of two tokens, and signed it.
+Receipt moved() {
+  Receipt receipt = sample();
+  Commitment segment = receipt.commitments[0];
+  segment.attempt = AttemptId("att_0");
+  segment.count = 1;
+  segment.root = root_of(std::span(receipt.steps).first(1));
+  segment.finish.reset();
+  segment.miner = key_of("first miner").node_id();
+  segment.signature = key_of("first miner").sign(signed_bytes(segment));
+  receipt.commitments.push_back(segment);
+  receipt.bill.payments[0].amount = 11;
+  receipt.bill.payments.insert(receipt.bill.payments.begin() + 1, {Payment::Kind::miner, segment.miner, 10});
+  sign(receipt);
+  return receipt;
+}
+
+TEST(Receipt, OfAMovedAnswerHasWhoSignedItsBeginning) {
+  const Receipt receipt = moved();
+  EXPECT_THAT(problems_of(receipt, root_of), testing::IsEmpty());
+  const auto read = receipt_from_json(receipt_to_json(receipt));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, receipt);
+
+  struct Case {
+    std::function<void(Receipt&)> tamper;
+    std::string expected;
+  };
+  const std::vector<Case> cases = {
+      {[](Receipt& r) { r.commitments[1].finish = FinishReason::stop; },
+       "commitment 1: the signature is not of miner"},
+      {[](Receipt& r) { r.commitments[0].finish.reset(); }, "commitment 0: it is not to a whole answer"},
+      {[](Receipt& r) { r.commitments[1].root = kRoot; }, "commitment 1: expected transcript root"},
+      {[](Receipt& r) { r.commitments[1].count = 3; }, "commitment 1: expected 3 positions"},
+      {[](Receipt& r) { r.commitments.push_back(r.commitments[1]); },
+       "commitment 2: expected more than the 1 positions signed before it, found 1"},
+      {[](Receipt& r) { r.bill.payments[0].amount += 3, r.bill.payments[1].amount -= 3; },
+       "not divided by the tokens"},
+      {[](Receipt& r) { r.bill.total += 22, r.bill.payments[0].amount += 22; },
+       "expected at most 28 micro-credits"},
+      {[](Receipt& r) {
+         r.verdicts[0].validator = r.commitments[1].miner;
+         r.verdicts[0].signature = key_of("first miner").sign(signed_bytes(r.verdicts[0]));
+       },
+       "a miner judged its own work"},
+  };
+  for (const Case& c : cases) {
+    Receipt tampered = moved();
+    c.tamper(tampered);
+    EXPECT_THAT(problems_of(tampered, root_of), testing::Contains(HasSubstr(c.expected)));
+  }
+}
+
+TEST(Receipt, DividesByTokensAndLosesNothing) {
+  Commitment whole = sample().commitments[0];
+  whole.count = 7;
+  std::vector<Commitment> segments(3, whole);
+  const std::vector<std::string> miners{std::string(64, 'a'), std::string(64, 'b'), whole.miner.value};
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    segments[i].count = 2 * i + 2;
+    segments[i].miner = NodeId(miners[i]);
+  }
+  using testing::ElementsAre;
+  const auto payment = [&](std::size_t i, std::int64_t amount) {
+    return Payment{Payment::Kind::miner, NodeId(miners[i]), amount};
+  };
+  EXPECT_THAT(divide(100, whole, segments), ElementsAre(payment(2, 44), payment(0, 28), payment(1, 28)));
+  EXPECT_THAT(divide(0, whole, segments), ElementsAre(payment(2, 0), payment(0, 0), payment(1, 0)));
+  EXPECT_THAT(divide(100, whole, {}), ElementsAre(payment(2, 100)));
+  const std::int64_t most = 1'000'000'000'000'000;
+  whole.count = 131'072;
+  segments.resize(1);
+  EXPECT_THAT(divide(most, whole, segments),
+              ElementsAre(payment(2, most - most / 65'536), payment(0, most / 65'536)));
 }
 
 TEST(Receipt, OfAnEmbeddingBillsNoAnswer) {
   Receipt receipt = sample();
   receipt.request.embedding = 64;
-  EXPECT_THAT(problems_of(receipt, kRoot),
+  EXPECT_THAT(problems_of(receipt, root_of),
               testing::Contains(HasSubstr("expected 0 completion tokens, found 2")));
   receipt.bill.completion_tokens = 0;
-  EXPECT_THAT(problems_of(receipt, kRoot), testing::Contains(HasSubstr("expected at most 8 micro-credits")));
+  EXPECT_THAT(problems_of(receipt, root_of),
+              testing::Contains(HasSubstr("expected at most 8 micro-credits")));
   receipt.bill.total = 8;
   receipt.bill.payments = {{Payment::Kind::miner, receipt.commitments[0].miner, 8}};
-  EXPECT_THAT(problems_of(receipt, kRoot), testing::Not(testing::Contains(HasSubstr("bill"))));
+  EXPECT_THAT(problems_of(receipt, root_of), testing::Not(testing::Contains(HasSubstr("bill"))));
   EXPECT_EQ(receipt_from_json(receipt_to_json(receipt))->request.embedding, 64u);
 }
 

@@ -142,6 +142,16 @@ protocol::Commitment FakeNode::commitment(const protocol::Assign& assign) const 
   return commitment;
 }
 
+protocol::Commitment FakeNode::beginning(const protocol::Assign& assign, std::size_t count) const {
+  const std::vector<Step> steps = answer(assign);
+  protocol::Commitment commitment = this->commitment(assign);
+  commitment.count = static_cast<std::uint32_t>(count);
+  commitment.root = engine::transcript_root(std::span(steps).first(count));
+  commitment.finish.reset();
+  commitment.signature = key.sign(protocol::signed_bytes(commitment));
+  return commitment;
+}
+
 protocol::Verdict FakeNode::verdict(const protocol::Check& check) const {
   const std::vector<Step> truth = true_answer(check.request, model_, length);
   const auto [wrong, said] =

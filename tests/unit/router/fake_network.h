@@ -73,6 +73,13 @@ class FakeNode {
   std::vector<float> embedding(const protocol::Assign& assign) const;
   void send_steps(const protocol::Assign& assign, std::size_t first, std::size_t end);
   protocol::Commitment commitment(const protocol::Assign& assign) const;
+  // To the first `count` steps of the answer, which goes on.
+  protocol::Commitment beginning(const protocol::Assign& assign, std::size_t count) const;
+  // Steps from `first` up to `end`, and what it signs there.
+  void send_segment(const protocol::Assign& assign, std::size_t first, std::size_t end) {
+    send_steps(assign, first, end);
+    say(protocol::Segment{beginning(assign, end)});
+  }
   // As an honest engine does that is given tokens which are not its own: steps up to there, then a conflict.
   void object(const protocol::Assign& assign, std::size_t at) {
     send_steps(assign, 0, at);

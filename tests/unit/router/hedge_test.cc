@@ -18,6 +18,7 @@ class HedgeTest : public World {
   HedgeTest()
       : World([] {
           CoreOptions options;
+          options.segment_tokens = 4;
           options.make_name = [made = 0](std::string_view prefix, int) mutable {
             return std::string(prefix) + std::to_string(++made);
           };
@@ -75,17 +76,110 @@ TEST_F(HedgeTest, TheSecondMinerAnswersAndIsPaidAlone) {
 
 TEST_F(HedgeTest, TheFirstOneThatBeginsAfterAllGoesOnAndTheOtherIsComparedAndStopped) {
   const Run run = late(open());
-  slow.send_steps(assigned(slow)[0], 0, 3);
-  quick.send_steps(assigned(quick)[0], 0, 5);
+  slow.send_steps(assigned(slow)[0], 0, 10);
+  quick.send_steps(assigned(quick)[0], 0, 7);
   EXPECT_THAT(quick.heard<protocol::Cancel>(), IsEmpty());
-  quick.send_steps(assigned(quick)[0], 5, 9);
+  quick.send_steps(assigned(quick)[0], 7, 8);
   EXPECT_THAT(quick.heard<protocol::Cancel>(), SizeIs(1));
-  slow.send_steps(assigned(slow)[0], 3, SIZE_MAX);
+  slow.send_steps(assigned(slow)[0], 10, SIZE_MAX);
   slow.submit(assigned(slow)[0]);
   ASSERT_TRUE(run.heard->result);
   EXPECT_THAT(run.heard->result->choices[0].miners, ElementsAre(slow.id));
   EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::unchecked);
   EXPECT_EQ(earned(quick.id).micro, 0);
+}
+
+TEST_F(HedgeTest, EveryTokenComesFromWhoeverHasItFirst) {
+  const Run run = late(open());
+  slow.send_steps(assigned(slow)[0], 0, 3);
+  quick.send_steps(assigned(quick)[0], 0, 5);
+  EXPECT_EQ(run.heard->tokens[0], 5u);
+  slow.send_steps(assigned(slow)[0], 3, 7);
+  EXPECT_EQ(run.heard->tokens[0], 7u);
+  quick.send_steps(assigned(quick)[0], 5, 8);  // it is ahead again
+  EXPECT_EQ(run.heard->tokens[0], 8u);
+  slow.send_steps(assigned(slow)[0], 7, 8);
+  EXPECT_THAT(slow.heard<protocol::Cancel>(), SizeIs(1));
+  quick.send_steps(assigned(quick)[0], 8, SIZE_MAX);
+  quick.submit(assigned(quick)[0]);
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(quick.answer(assigned(quick)[0]), *model));
+  EXPECT_THAT(run.heard->result->choices[0].miners, ElementsAre(quick.id));
+}
+
+TEST_F(HedgeTest, AnAnswerThatStandsStillIsGoneOnWithByASecondMiner) {
+  const auto session = open();
+  const Run run = submit(session);
+  slow.send_segment(assigned(slow)[0], 0, 4);
+  slow.send_steps(assigned(slow)[0], 4, 5);
+  const double pace = record(slow).token(1);
+  executor.advance(milliseconds(900));
+  EXPECT_THAT(assigned(quick), IsEmpty());
+  executor.advance(milliseconds(300));
+  ASSERT_THAT(assigned(quick), SizeIs(1));
+  EXPECT_THAT(assigned(quick)[0].given, SizeIs(5));
+  quick.send_steps(assigned(quick)[0], 0, 5);
+  EXPECT_THAT(slow.heard<protocol::Cancel>(), IsEmpty());
+  slow.send_steps(assigned(slow)[0], 5, 9);
+  executor.advance(milliseconds(1200));
+  quick.send_steps(assigned(quick)[0], 5, 10);
+  EXPECT_EQ(run.heard->tokens[0], 10u);
+  EXPECT_THAT(slow.heard<protocol::Cancel>(), SizeIs(1));  // overtaken
+  quick.send_steps(assigned(quick)[0], 10, SIZE_MAX);
+  quick.submit(assigned(quick)[0]);
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->texts[0], text_of(quick.answer(assigned(quick)[0]), *model));
+  EXPECT_EQ(earned(slow.id).micro, 32);  // of 105, for 4 tokens of 13
+  EXPECT_EQ(earned(quick.id).micro, 73);
+  EXPECT_GT(record(slow).token(1), pace);
+  EXPECT_LT(record(slow).reliability(executor.now()), 1);
+}
+
+TEST_F(HedgeTest, WhoIsAsFastAsExpectedIsLeftAlone) {
+  links.cut(slow.link), links.cut(quick.link);
+  FakeNode& first = add_miner(1, 10);  // 16 tokens in 1.6 s: late after 4.8 s
+  FakeNode& second = add_miner(1, 5);
+  submit(open());
+  first.send_steps(assigned(first)[0], 0, 2);
+  executor.advance(milliseconds(4600));
+  EXPECT_THAT(assigned(second), IsEmpty());
+  executor.advance(milliseconds(400));
+  EXPECT_THAT(assigned(second), SizeIs(1));
+}
+
+TEST_F(HedgeTest, WhoComesAfterAllStaysAhead) {
+  const Run run = submit(open());
+  slow.send_steps(assigned(slow)[0], 0, 2);
+  executor.advance(milliseconds(1200));
+  ASSERT_THAT(assigned(quick), SizeIs(1));
+  slow.send_steps(assigned(slow)[0], 2, 12);
+  quick.send_steps(assigned(quick)[0], 0, 9);
+  EXPECT_THAT(quick.heard<protocol::Cancel>(), IsEmpty());
+  quick.send_steps(assigned(quick)[0], 9, 10);  // its 8th beyond what it was given
+  EXPECT_THAT(quick.heard<protocol::Cancel>(), SizeIs(1));
+  slow.send_steps(assigned(slow)[0], 12, SIZE_MAX);
+  slow.submit(assigned(slow)[0]);
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_THAT(run.heard->result->choices[0].miners, ElementsAre(slow.id));
+}
+
+TEST_F(HedgeTest, TheOtherMayObjectAndTheAnswerIsChecked) {
+  FakeNode& validator = add_validator();
+  slow.lies_at = 1;
+  const Run run = submit(open());
+  slow.send_steps(assigned(slow)[0], 0, 3);
+  executor.advance(milliseconds(1200));
+  ASSERT_THAT(assigned(quick), SizeIs(1));
+  quick.object(assigned(quick)[0], 1);
+  EXPECT_THAT(slow.heard<protocol::Cancel>(), IsEmpty());
+  slow.send_steps(assigned(slow)[0], 3, SIZE_MAX);
+  slow.submit(assigned(slow)[0]);
+  EXPECT_FALSE(run.heard->result);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::invalid);
+  EXPECT_TRUE(quarantined(slow));
+  EXPECT_EQ(ledger->node(quick.id)->strikes, 0u);
 }
 
 TEST_F(HedgeTest, ADifferenceIsCheckedAtEveryLevelAndTheLiarPays) {

@@ -163,7 +163,7 @@ class World : public ::testing::Test {
   const protocol::Receipt& receipt(const TaskResult& result, std::size_t choice = 0) {
     const protocol::Receipt* found = core->receipts().find(account, result.choices[choice].receipt);
     EXPECT_NE(found, nullptr);
-    for (const std::string& problem : protocol::problems_of(*found, engine::transcript_root(found->steps)))
+    for (const std::string& problem : protocol::problems_of(*found, engine::transcript_root))
       ADD_FAILURE() << problem;
     return *found;
   }

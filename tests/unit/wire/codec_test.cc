@@ -257,7 +257,7 @@ TEST(Codec, RefusesWhatOurTypesCannotSay) {
   frame.mutable_steps()->mutable_steps()->mutable_digests()->push_back('x');
   EXPECT_THAT(error_of(frame), HasSubstr("steps.steps.digests: expected "));
 
-  ASSERT_TRUE(frame.ParseFromString(encode(NodeFrame{1, random.node_message(2)})));
+  ASSERT_TRUE(frame.ParseFromString(encode(NodeFrame{1, random.node_message(3)})));
   auto& commitment = *frame.mutable_submission()->mutable_commitment();
   for (const int value : {0, 3, 77, -1}) {
     commitment.set_finish(static_cast<v1::FinishReason>(value));
@@ -268,6 +268,10 @@ TEST(Codec, RefusesWhatOurTypesCannotSay) {
   EXPECT_EQ(error_of(frame), "accepted");
   commitment.mutable_signature()->pop_back();
   EXPECT_EQ(error_of(frame), "submission.commitment.signature: expected 64 bytes, found 63");
+
+  ASSERT_TRUE(frame.ParseFromString(encode(NodeFrame{1, random.node_message(2)})));
+  frame.mutable_segment()->mutable_commitment()->set_finish(v1::FINISH_REASON_STOP);
+  EXPECT_EQ(error_of(frame), "segment.commitment.finish: expected none");
 
   frame.mutable_hello();  // all defaults
   EXPECT_EQ(error_of(frame), "hello.role: expected 1 to 2, found 0");

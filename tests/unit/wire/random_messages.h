@@ -21,11 +21,16 @@ class RandomMessages {
         return hello();
       case 1:
         return steps();
-      case 2:
-        return protocol::Submission{commitment(), below(protocol::kMaxPromptTokens + 1)};
+      case 2: {
+        protocol::Segment segment{commitment()};
+        segment.commitment.finish.reset();
+        return segment;
+      }
       case 3:
-        return protocol::AttemptFailed{attempt(), error_kind(), text(0, protocol::kMaxReasonBytes)};
+        return protocol::Submission{commitment(), below(protocol::kMaxPromptTokens + 1)};
       case 4:
+        return protocol::AttemptFailed{attempt(), error_kind(), text(0, protocol::kMaxReasonBytes)};
+      case 5:
         return protocol::CheckResult{attempt(), verdict()};
       default:
         return protocol::Heartbeat{number()};
@@ -45,7 +50,8 @@ class RandomMessages {
                                 tokens(0, 2000),
                                 below(2) == 1,
                                 below(kMaxTopLogprobs + 1),
-                                below(2) == 1 ? std::optional(fixed<32>()) : std::nullopt};
+                                below(2) == 1 ? std::optional(fixed<32>()) : std::nullopt,
+                                number()};
       case 3:
         return protocol::Cancel{attempt()};
       default:
