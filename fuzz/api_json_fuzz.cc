@@ -1,5 +1,5 @@
-// Any bytes as the body of a completion or embedding request: refused with the field's name, or within the
-// documented limits.
+// Any bytes as the body of a completion or embedding request, or as the id of an event: refused with the
+// field's name, or within the documented limits.
 #include <cstddef>
 #include <cstdint>
 
@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "router/api/completion_request.h"
 #include "router/api/embedding_request.h"
+#include "router/api/event_id.h"
 
 namespace cortensor {
 namespace {
@@ -33,5 +34,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   cortensor::check(cortensor::router::parse_completion(body));
   if (const auto call = cortensor::router::parse_embedding(body))
     CORTENSOR_CHECK(!call->input.empty() && call->input.size() <= cortensor::router::kMaxInputs);
+  if (const auto id = cortensor::router::parse_event_id(body)) {
+    std::string spelt = cortensor::router::text_of_run(*id);
+    for (const auto& choice : id->choices) spelt += cortensor::router::text_of(choice);
+    CORTENSOR_CHECK(spelt == body);
+  }
   return 0;
 }

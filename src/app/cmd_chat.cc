@@ -1,4 +1,5 @@
 // cortensor chat: talk to a model through a router; every answer comes with its verdict.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <limits>
@@ -69,6 +70,9 @@ Result<Exit> ask(Options& options, const std::string& question, const CtrlC* ctr
       [&](const client::QueuePlace& at) { note.show(at); });
   note.erase();
   std::puts("");
+  // The next question begins at the router that has answered this one.
+  std::stable_partition(options.remote.urls.begin(), options.remote.urls.end(),
+                        [&](const std::string& url) { return url == (*api)->router(); });
   if (!outcome && outcome.error().kind == ErrorKind::cancelled && !so_far.empty()) {
     messages.push_back({"assistant", so_far});  // both have seen it
     std::puts("stopped: neither checked nor charged");
@@ -178,7 +182,8 @@ void add_chat(CLI::App& root) {
   examples(command,
            "  cortensor chat\n"
            "  cortensor chat 'What is a castle?' --temperature 0\n"
-           "  cortensor chat 'Tell me a story about a robot.' --receipts receipts");
+           "  cortensor chat 'Tell me a story about a robot.' --receipts receipts\n"
+           "  cortensor chat --url https://one.example:7600 --url https://two.example:7600");
   run_with(command, [options] { return chat(*options); });
 }
 

@@ -42,7 +42,7 @@ void say(const char* step) {
 Result<Exit> demonstrate(const LocalNetwork& network, const Options& options) {
   const std::string receipts = options.network.data + "/receipts";
   if (Status made = make_receipts_folder(receipts); !made) return made.error();
-  client::ApiClient api(network.url(), network.api_key());
+  client::ApiClient api({network.url()}, network.api_key());
   const auto model = parse_model(options.network.models.front());
   if (!model) return model.error();
 

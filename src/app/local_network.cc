@@ -153,7 +153,7 @@ Status LocalNetwork::start_process(const std::string& name, const std::vector<st
 }
 
 Status LocalNetwork::wait_until_ready(int miners) {
-  client::ApiClient api(url_, api_key_);
+  client::ApiClient api({url_}, api_key_);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
   for (;;) {
     for (Process& process : processes_)

@@ -8,9 +8,13 @@
 namespace cortensor::app {
 
 void add_remote_options(CLI::App* command, Remote& remote) {
-  command->add_option("--url", remote.url, "the router's API")
+  command
+      ->add_option("--url", remote.urls,
+                   "the router's API; of several (repeated, or with commas) one that answers is used")
       ->envname("CORTENSOR_URL")
-      ->capture_default_str();
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str(remote.urls.front());
   command->add_option("--key-file", remote.key_file,
                       "file with the API key; by default CORTENSOR_API_KEY, or else local/api_key");
   command->add_option("--ca", remote.ca_file, "certificate authority file for https");
@@ -47,7 +51,7 @@ Result<std::unique_ptr<client::ApiClient>> connect(const Remote& remote) {
   if (!key) return key.error();
   http::ClientOptions options;
   options.ca_file = remote.ca_file;
-  return std::make_unique<client::ApiClient>(remote.url, *key, options);
+  return std::make_unique<client::ApiClient>(remote.urls, *key, options);
 }
 
 Result<std::string> first_model(client::ApiClient& api) {

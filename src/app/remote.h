@@ -1,18 +1,19 @@
-// How commands find the router they talk to: --url or CORTENSOR_URL, and a key from --key-file,
-// CORTENSOR_API_KEY or the local network's key file. A key is never an argument: every user of the machine
-// can read those.
+// How commands find the router they talk to, or several that are as good: --url or CORTENSOR_URL, and a key
+// from --key-file, CORTENSOR_API_KEY or the local network's key file. A key is never an argument: every user
+// of the machine can read those.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/api_client.h"
 
 namespace cortensor::app {
 
 struct Remote {
-  std::string url = "http://127.0.0.1:7600";
+  std::vector<std::string> urls = {"http://127.0.0.1:7600"};
   std::string key_file;
   std::string ca_file;
 };

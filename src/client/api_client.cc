@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <set>
 #include <utility>
 
+#include "base/check.h"
 #include "http/sse.h"
 
 namespace cortensor::client {
@@ -41,8 +43,10 @@ ErrorKind kind_of(int status) {
 Error error_of(int status, const std::string& body) {
   const Json json = Json::parse(body, nullptr, false);
   if (json.is_object() && json.contains("error") && json["error"].is_object() &&
-      json["error"].contains("message") && json["error"]["message"].is_string())
-    return fail(kind_of(status), json["error"]["message"].get<std::string>());
+      json["error"].contains("message") && json["error"]["message"].is_string()) {
+    const bool away = json["error"].value("code", Json()) == "unavailable";
+    return fail(away ? ErrorKind::unavailable : kind_of(status), json["error"]["message"].get<std::string>());
+  }
   return fail(kind_of(status), "the router answered with status " + std::to_string(status));
 }
 
@@ -177,30 +181,62 @@ std::optional<QueuePlace> queue_place(std::string_view comment) {
 
 }  // namespace
 
-ApiClient::ApiClient(std::string base_url, std::string api_key, http::ClientOptions options)
-    : base_url_(std::move(base_url)), api_key_(std::move(api_key)), http_(std::move(options)) {
-  while (base_url_.ends_with('/')) base_url_.pop_back();  // paths begin with one
+ApiClient::ApiClient(std::vector<std::string> routers, std::string api_key, http::ClientOptions options,
+                     Reconnecting reconnecting)
+    : routers_(std::move(routers)),
+      api_key_(std::move(api_key)),
+      reconnecting_(reconnecting),
+      http_(std::move(options)) {
+  CORTENSOR_CHECK(!routers_.empty());
+  for (std::string& url : routers_)
+    while (url.ends_with('/')) url.pop_back();  // paths begin with one
 }
 
 http::ClientRequest ApiClient::request(std::string method, const std::string& path, std::string body) const {
   http::ClientRequest out;
   out.method = std::move(method);
-  out.url = base_url_ + path;
+  out.url = router() + path;
   if (!api_key_.empty()) out.headers.push_back({"Authorization", "Bearer " + api_key_});
   if (!body.empty()) out.headers.push_back({"Content-Type", "application/json"});
   out.body = std::move(body);
   return out;
 }
 
-Result<std::string> ApiClient::call(const http::ClientRequest& wanted) {
-  auto response = http_.request(wanted);
+// Of several routers, the first one that is there.
+void ApiClient::find_router() {
+  for (std::size_t tried = 0; !found_ && tried < routers_.size() && routers_.size() > 1; ++tried) {
+    const auto health = http_.request(request("GET", "/healthz"));
+    found_ = health && health->status == 200;
+    if (!found_) next_router();
+  }
+}
+
+Result<std::string> ApiClient::call(std::string method, const std::string& path, std::string body) {
+  find_router();
+  auto response = http_.request(request(std::move(method), path, std::move(body)));
   if (!response) return response.error();
   if (response->status / 100 != 2) return error_of(response->status, response->body);
   return std::move(response->body);
 }
 
+void ApiClient::cancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+  }
+  wake_.notify_all();
+  http_.cancel();
+}
+
+Status ApiClient::pause(std::chrono::milliseconds time) {
+  std::unique_lock lock(mutex_);
+  if (wake_.wait_for(lock, time, [this] { return cancelled_; }))
+    return fail(ErrorKind::cancelled, "request: cancelled");
+  return ok();
+}
+
 Result<NodeCount> ApiClient::attached_nodes() {
-  const auto json = list_from(call(request("GET", "/v1/nodes")));
+  const auto json = list_from(call("GET", "/v1/nodes"));
   if (!json) return json.error();
   NodeCount count;
   for (const Json& node : (*json)["data"]) {
@@ -211,7 +247,7 @@ Result<NodeCount> ApiClient::attached_nodes() {
 }
 
 Result<std::vector<ModelRow>> ApiClient::models() {
-  const auto json = list_from(call(request("GET", "/v1/models")));
+  const auto json = list_from(call("GET", "/v1/models"));
   if (!json) return json.error();
   std::vector<ModelRow> rows;
   for (const Json& model : (*json)["data"]) {
@@ -227,7 +263,7 @@ Result<std::vector<ModelRow>> ApiClient::models() {
 }
 
 Result<std::int64_t> ApiClient::balance() {
-  const auto json = parse(call(request("GET", "/v1/account")));
+  const auto json = parse(call("GET", "/v1/account"));
   if (!json) return json.error();
   if (const auto balance = json->is_object() ? amount(*json, "balance_microcredits") : std::nullopt)
     return *balance;
@@ -255,7 +291,7 @@ Result<SessionRow> ApiClient::create_session(const NewSession& wanted) {
   if (wanted.max_prompt_price) body["max_prompt_price_microcredits_per_million"] = *wanted.max_prompt_price;
   if (wanted.max_completion_price)
     body["max_completion_price_microcredits_per_million"] = *wanted.max_completion_price;
-  return session_from(call(request("POST", "/v1/sessions", text_of(body))));
+  return session_from(call("POST", "/v1/sessions", text_of(body)));
 }
 
 Result<std::vector<SessionRow>> ApiClient::sessions() {
@@ -263,7 +299,7 @@ Result<std::vector<SessionRow>> ApiClient::sessions() {
   std::set<std::string> seen;
   std::string after;
   for (;;) {
-    const auto json = list_from(call(request("GET", "/v1/sessions?limit=100" + after)));
+    const auto json = list_from(call("GET", "/v1/sessions?limit=100" + after));
     if (!json) return json.error();
     const Json& page = (*json)["data"];
     for (const Json& session : page) {
@@ -283,16 +319,29 @@ Result<std::vector<SessionRow>> ApiClient::sessions() {
 }
 
 Result<SessionRow> ApiClient::session(const std::string& id) {
-  return session_from(call(request("GET", "/v1/sessions/" + id)));
+  return session_from(call("GET", "/v1/sessions/" + id));
 }
 
 Result<SessionRow> ApiClient::close_session(const std::string& id) {
-  return session_from(call(request("POST", "/v1/sessions/" + id + "/close", "{}")));
+  return session_from(call("POST", "/v1/sessions/" + id + "/close", "{}"));
 }
 
-Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
-                                    const std::function<void(std::string_view)>& on_text,
-                                    const std::function<void(const QueuePlace&)>& on_waiting) {
+namespace {
+
+// Between half of it and all: those whom one router has lost do not all come at once.
+std::chrono::milliseconds jittered(std::chrono::milliseconds longest) {
+  thread_local std::minstd_rand random(std::random_device{}());
+  return longest / 2 + longest * static_cast<std::int64_t>(random() % 512) / 1024;
+}
+
+std::chrono::seconds retry_after(const http::ClientResponse& response) {
+  std::int64_t seconds = 0;
+  const std::string_view text = response.header("Retry-After").value_or("");
+  std::from_chars(text.data(), text.data() + text.size(), seconds);
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, 3600));
+}
+
+Result<std::string> chat_body(const ChatRequest& wanted) {
   Json messages = Json::array();
   for (const Message& message : wanted.messages)
     messages.push_back({{"role", message.role}, {"content", message.content}});
@@ -313,44 +362,127 @@ Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
                                {"json_schema", {{"name", "answer"}, {"schema", schema}}}};
   }
 
-  ChatOutcome outcome;
+  return text_of(body);
+}
+
+}  // namespace
+
+// What has come of an answer, over all connections.
+struct ApiClient::ChatStream {
+  const std::function<void(std::string_view)>& on_text;
+  const std::function<void(const QueuePlace&)>& on_waiting;
+  ChatOutcome outcome = {};
+  std::string last_id = {};  // of the events so far
+  std::size_t events = 0;
+  bool begun = false;  // a router has taken the request
   bool done = false;
-  std::optional<Error> broken;
-  http::SseParser events;
-  const auto on_event = [&](const http::SseEvent& event) {
-    if (done || broken) return;
-    if (event.data == "[DONE]") {
-      done = true;
-      return;
-    }
-    const Json json = Json::parse(event.data, nullptr, false);
-    if (json.is_object() && json.contains("error"))
-      broken = error_of(500, event.data);
-    else if (!json.is_object())
-      broken = fail(ErrorKind::corrupt, "the router's answer is not a stream of JSON objects");
-    else if (const std::string text = take_event(json, outcome); !text.empty())
-      on_text(text);
-  };
+  std::optional<Error> broken = {};
+
+  // Whether the request may be sent again without its beginning being told twice.
+  bool can_go_on() const { return begun && (!last_id.empty() || outcome.text.empty()); }
+  // False: no more of this connection.
+  bool feed(http::SseParser& parser, std::string_view bytes);
+  void take(const http::SseEvent& event);
+};
+
+bool ApiClient::ChatStream::feed(http::SseParser& parser, std::string_view bytes) {
+  begun = true;
   const auto on_comment = [&](std::string_view comment) {
     if (const auto place = queue_place(comment); place && on_waiting) on_waiting(*place);
   };
-  auto response = http_.request_stream(
-      request("POST", "/v1/chat/completions", text_of(body)), [&](std::string_view chunk) {
-        if (const Status status = events.feed(chunk, on_event, on_comment); !status) broken = status.error();
-        return !broken;
-      });
-  if (broken) return *broken;
-  if (!response) return response.error();
-  if (response->status / 100 != 2) return error_of(response->status, response->body);
-  if (!done || outcome.verdict.empty()) return fail(ErrorKind::corrupt, "the answer ended without its proof");
-  return outcome;
+  const auto status = parser.feed(
+      bytes, [&](const http::SseEvent& event) { take(event); }, on_comment);
+  if (!status) broken = status.error();
+  return !broken;
+}
+
+void ApiClient::ChatStream::take(const http::SseEvent& event) {
+  if (done || broken) return;
+  if (event.data == "[DONE]") {
+    done = true;
+    return;
+  }
+  const Json json = Json::parse(event.data, nullptr, false);
+  if (!json.is_object()) {
+    broken = fail(ErrorKind::corrupt, "the router's answer is not a stream of JSON objects");
+  } else if (json.contains("error")) {
+    broken = error_of(500, event.data);
+  } else {
+    ++events;
+    if (!event.id.empty()) last_id = event.id;
+    if (const std::string text = take_event(json, outcome); !text.empty()) on_text(text);
+  }
+}
+
+// Why a connection did not bring the answer to its end.
+struct ApiClient::Loss {
+  Error error;
+  bool passing = false;  // the same request may succeed, here or at another router
+  bool told = false;     // by the router, in the stream
+  std::chrono::seconds retry_after{0};
+};
+
+std::optional<ApiClient::Loss> ApiClient::follow(const std::string& body, ChatStream& stream) {
+  http::ClientRequest wanted = request("POST", "/v1/chat/completions", body);
+  if (!stream.last_id.empty()) wanted.headers.push_back({"Last-Event-ID", stream.last_id});
+  stream.broken.reset();
+  http::SseParser parser;
+  const auto response =
+      http_.request_stream(wanted, [&](std::string_view bytes) { return stream.feed(parser, bytes); });
+  if (stream.broken) return Loss{*stream.broken, stream.broken->kind == ErrorKind::unavailable, true};
+  if (stream.done && !stream.outcome.verdict.empty()) return std::nullopt;
+  if (!response) {
+    const ErrorKind kind = response.error().kind;
+    return Loss{response.error(), kind == ErrorKind::unavailable || kind == ErrorKind::timed_out};
+  }
+  if (response->status / 100 == 2)
+    return Loss{fail(ErrorKind::corrupt, "the answer ended without its proof"), !stream.last_id.empty()};
+  const int status = response->status;
+  return Loss{error_of(status, response->body),
+              status == 502 || status == 503 || status == 504 || (status == 429 && stream.begun), false,
+              retry_after(*response)};
+}
+
+Result<ChatOutcome> ApiClient::chat(const ChatRequest& wanted,
+                                    const std::function<void(std::string_view)>& on_text,
+                                    const std::function<void(const QueuePlace&)>& on_waiting) {
+  const auto body = chat_body(wanted);
+  if (!body) return body.error();
+  ChatStream stream{on_text, on_waiting};
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point latest = Clock::now();  // when something new has come
+  std::size_t in_vain = 0, told = 0;  // connections since then, and those that ended with an error event
+  auto longest = reconnecting_.first_pause;
+  for (;;) {
+    const std::size_t events = stream.events;
+    const auto loss = follow(*body, stream);
+    if (!loss) return std::move(stream.outcome);
+    if (stream.events > events) {
+      latest = Clock::now();
+      in_vain = told = 0;
+      longest = reconnecting_.first_pause;
+    }
+    ++in_vain;
+    told += loss->told;
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(latest + reconnecting_.patience - Clock::now());
+    const bool all_tried = in_vain % routers_.size() == 0;
+    const bool again = stream.can_go_on() ? told <= routers_.size() && left.count() > 0 : !all_tried;
+    if (!loss->passing || !again || (stream.begun && !stream.can_go_on())) return loss->error;
+    next_router();
+    if (!all_tried) continue;
+    const std::chrono::milliseconds least = loss->retry_after;
+    if (auto status = pause(std::min(left, std::max(least, jittered(longest)))); !status)
+      return status.error();
+    longest = std::min(2 * longest, reconnecting_.longest_pause);
+  }
 }
 
 Result<EmbeddingOutcome> ApiClient::embed(const EmbeddingRequest& wanted) {
   Json body = {{"model", wanted.model}, {"input", wanted.input}};
   if (!wanted.session.empty()) body["session"] = wanted.session;
   if (wanted.dimensions > 0) body["dimensions"] = wanted.dimensions;
-  const auto json = list_from(call(request("POST", "/v1/embeddings", text_of(body))));
+  const auto json = list_from(call("POST", "/v1/embeddings", text_of(body)));
   if (!json) return json.error();
   EmbeddingOutcome outcome;
   take_outcome(*json, outcome);
@@ -368,7 +500,7 @@ Result<EmbeddingOutcome> ApiClient::embed(const EmbeddingRequest& wanted) {
 }
 
 Result<std::string> ApiClient::receipt(const std::string& id) {
-  return call(request("GET", "/v1/receipts/" + id));
+  return call("GET", "/v1/receipts/" + id);
 }
 
 }  // namespace cortensor::client

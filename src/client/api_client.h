@@ -2,9 +2,12 @@
 // Spec: docs/spec/http-api.md
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -100,9 +103,18 @@ struct EmbeddingOutcome : Outcome {
   std::vector<std::vector<float>> embeddings;  // one per input, with a receipt each
 };
 
+// How a chat goes on whose router was lost. Each router is tried at once; between two rounds there are
+// pauses.
+struct Reconnecting {
+  std::chrono::milliseconds first_pause{100}, longest_pause{2'000};
+  std::chrono::milliseconds patience{60'000};  // without anything new
+};
+
 class ApiClient {
  public:
-  ApiClient(std::string base_url, std::string api_key, http::ClientOptions options = {});
+  // routers: base URLs, at least one; the first one that answers is used.
+  ApiClient(std::vector<std::string> routers, std::string api_key, http::ClientOptions options = {},
+            Reconnecting reconnecting = {});
 
   Result<NodeCount> attached_nodes();
   Result<std::vector<ModelRow>> models();
@@ -111,23 +123,40 @@ class ApiClient {
   Result<std::vector<SessionRow>> sessions();
   Result<SessionRow> session(const std::string& id);
   Result<SessionRow> close_session(const std::string& id);
-  // Text goes to on_text as it arrives. corrupt: the stream ended without the proof or the end mark.
+  // Text goes to on_text as it arrives. When the router is lost on the way, the stream goes on at the next
+  // one. corrupt: the stream ended without the proof or the end mark.
   Result<ChatOutcome> chat(const ChatRequest& request, const std::function<void(std::string_view)>& on_text,
                            const std::function<void(const QueuePlace&)>& on_waiting = {});
   // corrupt: not one vector and one receipt for each input, or no verdict.
   Result<EmbeddingOutcome> embed(const EmbeddingRequest& request);
   Result<std::string> receipt(const std::string& id);  // JSON, as `cortensor verify` reads it
 
-  // Ends the call in progress. Thread-safe.
-  void cancel() { http_.cancel(); }
+  // The one in use.
+  const std::string& router() const { return routers_[current_]; }
+
+  // Ends the call in progress, and every later one. Thread-safe.
+  void cancel();
 
  private:
+  struct ChatStream;
+  struct Loss;
+  std::optional<Loss> follow(const std::string& body, ChatStream& stream);
+  void find_router();
+  void next_router() { current_ = (current_ + 1) % routers_.size(); }
+  Status pause(std::chrono::milliseconds time);
   http::ClientRequest request(std::string method, const std::string& path, std::string body = {}) const;
   // The body of a 2xx response; another status becomes the API's own error message.
-  Result<std::string> call(const http::ClientRequest& request);
+  Result<std::string> call(std::string method, const std::string& path, std::string body = {});
 
-  std::string base_url_, api_key_;
+  std::vector<std::string> routers_;
+  std::size_t current_ = 0;
+  bool found_ = false;  // it has answered
+  const std::string api_key_;
+  const Reconnecting reconnecting_;
   http::Client http_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool cancelled_ = false;  // guarded by mutex_
 };
 
 }  // namespace cortensor::client

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::string_view kInvalidRequest = "invalid_request_error";
 constexpr std::string_view kServerError = "server_error";
+constexpr const char* kRetryAfter = "1";  // seconds; what is not there now may be back soon
 
 }  // namespace
 
@@ -56,7 +57,9 @@ Response error_response(const Error& error, std::string_view param) {
   const HttpError http = http_error(error.kind);
   const std::string_view message = http.status == 500 ? std::string_view("the server had an internal error")
                                                       : std::string_view(error.message);
-  return json_response(http.status, error_body(message, http.type, http.code, param));
+  Response response = json_response(http.status, error_body(message, http.type, http.code, param));
+  if (http.status == 503) response.headers.emplace_back("Retry-After", kRetryAfter);
+  return response;
 }
 
 Response status_response(int status, std::string_view message) {
@@ -88,7 +91,7 @@ Response status_response(int status, std::string_view message) {
   }
   Response response =
       json_response(status, error_body(message, status < 500 ? kInvalidRequest : kServerError, code));
-  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (status == 503) response.headers.emplace_back("Retry-After", kRetryAfter);
   return response;
 }
 

@@ -22,7 +22,8 @@ HttpError http_error(ErrorKind kind);
 std::string error_body(std::string_view message, std::string_view type, std::string_view code = {},
                        std::string_view param = {});
 
-// The whole answer. The message is shown to the client, except that of an internal error.
+// The whole answer. The message is shown to the client, except that of an internal error. A 503 is worth
+// another try in a second.
 Response error_response(const Error& error, std::string_view param = {});
 
 // The answer of the HTTP layer itself: 404, 405, 408, 413, …

@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from network import Network, chat, proof_of, text_of, wait_for
+from network import BINARY, Network, chat, proof_of, text_of, wait_for
 
 PROGRAMS = pathlib.Path("/usr/lib/postgresql/15/bin")
 STORY = "Tell me a long story about a robot and a castle."
@@ -71,6 +71,36 @@ class Routers(unittest.TestCase):
             closed = other.post(f"/v1/sessions/{session}/close", {})
             self.assertEqual(closed["spent_microcredits"], 3 * spent)  # nothing for the answer that was cut off
             self.assertEqual(closed["hold_microcredits"], 0)
+            self.assertIn("the books balance", other.audit())
+
+    def test_a_stream_goes_on_at_the_other_router(self):
+        with Server() as server, Network(ledger=server.url) as one, Network(ledger=server.url, key=one.key) as other:
+            one.add("miner-one")
+            other.add("miner-other")
+            body = chat(STORY, max_tokens=200)
+            whole = text_of(other.stream(body))
+            before = []
+            try:
+                one.stream(body, on_event=lambda events: (before.append(events[-1]), len(events) == 20 and one.router.kill()))
+            except Exception:  # whatever a broken stream is to the client's library
+                pass
+            behind = other.stream(body, after=one.last_event_id)
+            self.assertEqual(text_of(before) + text_of(behind), whole)
+            self.assertEqual(behind[-1]["id"], before[0]["id"])
+            self.assertIn("the books balance", other.audit())
+
+            one.start_router()
+            wait_for(lambda: one.attached(one.nodes[0]), "the miner to come back")
+            asked = subprocess.Popen(
+                [BINARY, "chat", STORY, "--url", f"http://127.0.0.1:{one.api_port},http://127.0.0.1:{other.api_port}",
+                 "--temperature", "0", "--max-tokens", "200"], env={**os.environ, "CORTENSOR_API_KEY": one.key},
+                stdout=subprocess.PIPE, text=True)
+            begun = asked.stdout.read(20)
+            one.router.kill()
+            printed = begun + asked.stdout.read()
+            asked.stdout.close()
+            self.assertEqual(asked.wait(60), 0)
+            self.assertTrue(printed.startswith(whole), printed)
             self.assertIn("the books balance", other.audit())
 
 

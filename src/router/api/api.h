@@ -10,6 +10,8 @@
 #include "http/route_table.h"
 #include "http/server.h"
 #include "router/api/body_reader.h"
+#include "router/api/completion_request.h"
+#include "router/api/event_id.h"
 #include "router/core/router_core.h"
 
 namespace cortensor::router {
@@ -44,6 +46,12 @@ class Api {
   void chat(const Caller& caller, http::Request& request, http::Responder& responder);
   void completion(const Caller& caller, http::Request& request, http::Responder& responder);
   void complete(const Caller& caller, const http::Request& request, http::Responder& responder, bool chat);
+  // The event behind which a client wants its stream to go on; the call gets the seed that it had then.
+  static Parsed<std::optional<EventId>> last_event(Parsed<CompletionCall>& call,
+                                                   const http::Request& request);
+  // Names a stream's task; yields where its client is.
+  Parsed<EventId> identify(const Caller& caller, const CompletionCall& call,
+                           const std::optional<EventId>& resumed, TaskSpec& spec);
   void embed(const Caller& caller, http::Request& request, http::Responder& responder);
   // The model that a call names; `session` becomes what the header says, which may not contradict the body.
   Parsed<const ServedModel*> model_of(const std::string& name, const http::Request& request,

@@ -67,7 +67,19 @@ CompletionReply::CompletionReply(const CompletionCall& call, const ServedModel& 
       tier_(call.urgency.tier),
       parts_(choices) {}
 
-void CompletionReply::begin(const TaskId& task, const Standing& standing) {
+void CompletionReply::identify(EventId at, std::span<const GenerationRequest> requests) {
+  run_ = text_of_run(at);
+  at.choices.resize(parts_.size());
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    Part& part = parts_[i];
+    part.told = part.seen = at.choices[i];
+    part.seen_text = text_of(part.seen);
+    if (part.seen.tokens > 0) part.behind.emplace(part.seen, requests[i], model_);
+  }
+}
+
+void CompletionReply::begin(const TaskId& task, const Standing& standing, std::function<void()> stop) {
+  stop_ = std::move(stop);
   task_ = task;
   admitted_ = latest_ = standing;
   Json head = {{"id", (chat_ ? "chatcmpl-" : "cmpl-") + task.value},
@@ -103,8 +115,15 @@ void CompletionReply::on_waiting(const Standing& standing) {
   events_->write(queue_comment(standing));
 }
 
-void CompletionReply::begin_chunk(std::uint32_t choice) {
+void CompletionReply::begin_chunk(std::uint32_t choice, const Progress& seen) {
   event_.clear();
+  parts_[choice].seen = seen;
+  if (!run_.empty()) {
+    parts_[choice].seen_text = text_of(seen);
+    event_.append("id: ").append(run_);
+    for (const Part& part : parts_) event_ += part.seen_text;
+    event_ += '\n';
+  }
   event_.append("data: ").append(head_).append("\"choices\":[{\"index\":").append(std::to_string(choice));
 }
 
@@ -165,9 +184,18 @@ std::string CompletionReply::logprob_items(const Delta& delta) const {
   return out;
 }
 
-void CompletionReply::on_delta(const Delta& delta) {
-  Part& part = parts_[delta.choice];
-  part.tokens += delta.steps.size();
+void CompletionReply::on_delta(const Delta& whole) {
+  if (contradicted_) return;
+  Part& part = parts_[whole.choice];
+  Delta delta = whole;
+  if (part.behind) {
+    const auto rest = part.behind->pass(whole);
+    if (!rest) return contradict();
+    if (part.behind->behind()) return;
+    part.behind.reset();
+    delta = *rest;
+  }
+  if (part.seen.finished && !delta.text.empty()) return contradict();
   if (logprobs_) {
     const std::string items = logprob_items(delta);
     part.logprobs += (part.logprobs.empty() || items.empty() ? "" : ",") + items;
@@ -176,39 +204,57 @@ void CompletionReply::on_delta(const Delta& delta) {
     part.text += delta.text;
     return;
   }
-  if (!part.begun && chat_) {
-    begin_chunk(delta.choice);
+  for (const Step& step : delta.steps) part.told.add(step.token);
+  if (!part.told.begun && chat_) {
+    Progress begun = part.seen;
+    begun.begun = true;
+    begin_chunk(delta.choice, begun);
     event_ += R"(,"delta":{"role":"assistant","content":""})";
     send_chunk({}, {});
   }
-  part.begun = true;
+  part.told.begun = true;
   if (delta.text.empty() && part.logprobs.empty()) return;
-  begin_chunk(delta.choice);
+  begin_chunk(delta.choice, part.told);
   event_ += chat_ ? R"(,"delta":{"content":)" : R"(,"text":)";
   append_json_text(event_, delta.text);
   if (chat_) event_ += '}';
   send_chunk(wrap_logprobs(part.logprobs, chat_), {});
   part.logprobs.clear();
-  part.seen = part.tokens;
 }
 
 std::size_t CompletionReply::on_retract(std::uint32_t choice) {
   Part& part = parts_[choice];
   part.text.clear();
   part.logprobs.clear();
-  part.tokens = part.seen;
-  return part.seen;
+  if (part.behind) {
+    part.behind->restart();
+    return 0;
+  }
+  part.told = part.seen;
+  return part.seen.tokens;
 }
 
 void CompletionReply::on_finish(std::uint32_t choice, FinishReason reason) {
-  parts_[choice].finish = reason;
-  if (!stream_) return;
-  begin_chunk(choice);
+  if (contradicted_) return;
+  Part& part = parts_[choice];
+  part.finish = reason;
+  if (part.behind) return contradict();  // it is shorter
+  if (!stream_ || part.seen.finished) return;
+  part.told.begun = part.told.finished = true;
+  begin_chunk(choice, part.told);
   event_ += chat_ ? R"(,"delta":{})" : R"(,"text":"")";
   send_chunk({}, reason);
 }
 
+void CompletionReply::contradict() {
+  contradicted_ = true;
+  on_failed(fail(ErrorKind::conflict,
+                 "the answer now goes another way than what was delivered before; it was stopped"));
+  stop_();
+}
+
 void CompletionReply::on_done(const TaskResult& result) {
+  if (contradicted_) return;
   const std::string usage = usage_of(result).dump();
   Json proof = proof_of(result);
   proof["seed"] = seed_;

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "http/server.h"
+#include "router/api/catch_up.h"
 #include "router/api/completion_request.h"
+#include "router/api/event_id.h"
 #include "router/core/task.h"
 
 namespace cortensor::router {
@@ -19,8 +22,11 @@ class CompletionReply final : public TaskListener {
   CompletionReply(const CompletionCall& call, const ServedModel& model, std::uint32_t arithmetic_version,
                   std::size_t choices, std::int64_t created, http::Responder responder);
 
-  // Before anything is told.
-  void begin(const TaskId& task, const Standing& standing);
+  // Of a stream, whose events have ids then: it goes on behind where `at` says that its client is. One
+  // request for each choice.
+  void identify(EventId at, std::span<const GenerationRequest> requests);
+  // Before anything is told. stop: ends the task, in a later turn.
+  void begin(const TaskId& task, const Standing& standing, std::function<void()> stop);
 
   void on_waiting(const Standing& standing) override;
   void on_delta(const Delta& delta) override;
@@ -34,16 +40,20 @@ class CompletionReply final : public TaskListener {
     std::string text;      // the whole answer, unless it is streamed
     std::string logprobs;  // JSON list items; of the whole answer or, streamed, of the next chunk
     FinishReason finish = FinishReason::stop;
-    bool begun = false;
-    std::size_t tokens = 0;  // told so far
-    std::size_t seen = 0;    // of them, those that an event has shown
+    Progress told;                  // so far
+    Progress seen;                  // of it, what an event has shown
+    std::string seen_text;          // the same in the event's id
+    std::optional<CatchUp> behind;  // until it comes to what the client has not seen
   };
 
   void open_stream();
-  // One event about one choice: what comes between the two is its delta or text.
-  void begin_chunk(std::uint32_t choice);
+  // One event about one choice, after which the client has `seen` of it: what comes between the two is its
+  // delta or text.
+  void begin_chunk(std::uint32_t choice, const Progress& seen);
   void send_chunk(std::string_view logprobs, std::optional<FinishReason> finish);
   std::string logprob_items(const Delta& delta) const;
+  // What comes is not what the client has the beginning of.
+  void contradict();
   http::Headers task_headers() const;
 
   const bool chat_;
@@ -61,6 +71,9 @@ class CompletionReply final : public TaskListener {
   Standing admitted_, latest_;
   std::string head_;   // of every event, up to its choices
   std::string event_;  // in the making; kept for its memory
+  std::string run_;    // of every event's id; empty: they have none
+  std::function<void()> stop_;
+  bool contradicted_ = false;
   std::vector<Part> parts_;
 };
 

@@ -24,9 +24,11 @@ void refuse_unsupported(BodyReader& body, const std::string& name) {
   body.refuse(name, "is not supported", ErrorKind::unsupported);
 }
 
-void read_seed(BodyReader& body, Sampling& sampling) {
+void read_seed(BodyReader& body, CompletionCall& call) {
+  Sampling& sampling = call.sampling;
   sampling.seed = crypto::random_u64() & kSeedMask;
   const Json* seed = body.field("seed");
+  call.seed_named = seed != nullptr;
   if (seed == nullptr) return;
   if (seed->is_number_integer()) {
     sampling.seed = seed->get<std::uint64_t>();  // of a negative one the same bits
@@ -80,7 +82,6 @@ void read_sampling(BodyReader& body, Sampling& sampling) {
   sampling.min_p = static_cast<float>(min_p.value_or(0));
   sampling.top_k = static_cast<std::uint32_t>(body.integer("top_k", 0, kMaxTopK).value_or(0));
   read_penalties(body, sampling);
-  read_seed(body, sampling);
 }
 
 void read_stop(BodyReader& body, std::vector<std::string>& stop) {
@@ -161,6 +162,7 @@ void read_common(BodyReader& body, CompletionCall& call) {
   }
   call.urgency = read_urgency(body);
   read_sampling(body, call.sampling);
+  read_seed(body, call);
   read_stop(body, call.stop);
   read_max_tokens(body, call);
   read_constraint(body, call);

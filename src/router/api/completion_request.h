@@ -28,6 +28,7 @@ struct CompletionCall {
   std::vector<engine::ChatMessage> messages;  // chat
   std::vector<Prompt> prompts;                // completion, at least one
   Sampling sampling;                          // the seed included; drawn when the client named none
+  bool seed_named = false;
   std::optional<std::uint32_t> max_tokens;
   std::string max_tokens_param;  // which of its two names the client used
   std::vector<std::string> stop;

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <memory>
 
+#include "crypto/random.h"
 #include "router/api/api.h"
 #include "router/api/completion_reply.h"
 #include "router/api/completion_request.h"
@@ -9,6 +10,13 @@
 #include "router/api/embedding_request.h"
 
 namespace cortensor::router {
+namespace {
+
+constexpr const char* kLastEvent = "Last-Event-ID";
+// For so long after it was paid for an answer is made again for nothing, as its end may have been lost.
+constexpr std::chrono::minutes kUnpaidFor{10};
+
+}  // namespace
 
 void Api::chat(const Caller& caller, http::Request& request, http::Responder& responder) {
   complete(caller, request, responder, true);
@@ -22,6 +30,8 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
                    bool chat) {
   const auto received = core_.executor().now();
   auto call = chat ? parse_chat(request.body) : parse_completion(request.body);
+  const auto resumed = last_event(call, request);
+  if (!resumed) return respond_error(responder, resumed.error());
   auto spec = task_of(call, request, received);
   if (!spec) return respond_error(responder, spec.error());
 
@@ -31,8 +41,53 @@ void Api::complete(const Caller& caller, const http::Request& request, http::Res
   auto reply = std::make_shared<CompletionReply>(
       *call, *spec->model, core_.options().arithmetic_version, spec->requests.size(),
       std::chrono::duration_cast<std::chrono::seconds>(now).count(), responder);
+  if (call->stream) {
+    auto event = identify(caller, *call, *resumed, *spec);
+    if (!event) return respond_error(responder, event.error());
+    reply->identify(std::move(*event), spec->requests);
+  }
   if (const auto started = start(caller, call->session, std::move(*spec), reply, responder))
-    reply->begin(started->task, started->standing);
+    reply->begin(started->task, started->standing, [this, alive = alive_, task = started->task] {
+      core_.executor().post([this, alive, task] {
+        if (*alive) core_.cancel(task);
+      });
+    });
+}
+
+Parsed<std::optional<EventId>> Api::last_event(Parsed<CompletionCall>& call, const http::Request& request) {
+  if (!call) return tl::unexpected(call.error());
+  const auto header = request.header(kLastEvent);
+  if (!header) return std::nullopt;
+  if (!call->stream)
+    return refused(fail(ErrorKind::invalid_input, "Last-Event-ID: is for stream: true only"), kLastEvent);
+  auto id = parse_event_id(*header);
+  if (!id) return refused(std::move(id).error(), kLastEvent);
+  if (!call->seed_named) call->sampling.seed = id->seed;
+  return std::optional(std::move(*id));
+}
+
+Parsed<EventId> Api::identify(const Caller& caller, const CompletionCall& call,
+                              const std::optional<EventId>& resumed, TaskSpec& spec) {
+  EventId event = resumed.value_or(EventId{crypto::random_u64(), call.sampling.seed, 0, {}});
+  const TaskName name =
+      name_task(caller.account, call.session, spec.model->manifest.weights, spec.requests, event.nonce);
+  spec.id = name.task;
+  spec.resumed = resumed.has_value();
+  if (!resumed) {
+    event.check = name.check;
+    return event;
+  }
+  if (event.check != name.check || event.choices.size() != spec.requests.size())
+    return refused(fail(ErrorKind::invalid_input, "Last-Event-ID: belongs to another request"), kLastEvent);
+  for (std::uint32_t i = 0; i < spec.requests.size(); ++i)
+    if (const auto paid = core_.ledger().settled_task(spec.id, i);
+        paid && paid->settled + kUnpaidFor < core_.executor().wall_now())
+      return refused(
+          fail(ErrorKind::conflict, "Last-Event-ID: the answer was complete and paid for more than " +
+                                        std::to_string(kUnpaidFor.count()) + " minutes ago"),
+          kLastEvent);
+  core_.cancel(spec.id);  // whoever began it here has lost its client, who is this one
+  return event;
 }
 
 void Api::embed(const Caller& caller, http::Request& request, http::Responder& responder) {
@@ -104,13 +159,15 @@ std::optional<Api::Started> Api::start(const Caller& caller, const std::string& 
   spec.account = caller.account;
   spec.session = std::move(*session);
   const TaskTable::Demand demand = core_.task_table().demand_of(spec);
+  const std::weak_ptr<TaskListener> listening = reply;
   const auto task = core_.submit(std::move(spec), std::move(reply));
   if (!task) {
     responder.respond(refusal(task.error(), core_.task_table().time_to_room(demand)));
     return std::nullopt;
   }
-  responder.on_close([&core = core_, alive = alive_, id = *task] {
-    if (*alive) core.cancel(id);
+  // A task that has let go of this client may be another one's by now.
+  responder.on_close([&core = core_, alive = alive_, id = *task, listening] {
+    if (*alive && !listening.expired()) core.cancel(id);
   });
   return Started{*task, core_.task_table().standing(*task).value_or(Standing{})};
 }

@@ -9,6 +9,8 @@ namespace {
 
 // An implicit session is replaced this long before its end, so that no task outlives its hold.
 constexpr std::chrono::seconds kMargin{120};
+// Of an account's sessions, those among which one is looked for that another router left.
+constexpr std::size_t kLatest = 100;
 
 std::string implicit_name(const AccountId& account, std::string_view label, std::string_view model) {
   return account.value + "/" + std::string(label) + "/" + std::string(model);
@@ -64,10 +66,14 @@ Result<ledger::Session> SessionBook::implicit(const AccountId& account, std::str
   }
   const auto balance = ledger_.balance(account);
   if (!balance) return balance.error();
-  if (*balance < need)
+  if (*balance < need) {
+    auto adopted = adopt(account, label, model, need, now);
+    if (adopted) implicit_[name] = adopted->id;
+    if (adopted || adopted.error().kind == ErrorKind::unavailable) return adopted;
     return fail(ErrorKind::payment_required, "this request may cost " + to_string(need) +
                                                  " credits, the account has " + to_string(*balance) +
                                                  " free");
+  }
   ledger::SessionSpec spec;
   spec.account = account;
   spec.model = model;
@@ -79,6 +85,21 @@ Result<ledger::Session> SessionBook::implicit(const AccountId& account, std::str
   auto session = open(spec, now);
   if (session) implicit_[name] = session->id;
   return session;
+}
+
+Result<ledger::Session> SessionBook::adopt(const AccountId& account, std::string_view label,
+                                           std::string_view model, Credits need, WallTime now) {
+  const auto latest = ledger_.list_sessions(account, kLatest, std::nullopt);
+  if (!latest) return latest.error();
+  for (const ledger::Session& session : *latest) {
+    const bool same = session.spec.implicit && session.spec.label == label && session.spec.model == model;
+    const bool usable = session.state == ledger::SessionState::open && session.spec.expiry > now + kMargin;
+    if (!same || !usable || outgrown_.contains(session.id) || session.hold - reserved(session.id) < need)
+      continue;
+    if (auto held = hold(session.id, now); !held) return held.error();
+    return session;
+  }
+  return fail(ErrorKind::not_found, "no router has left a session of the key");
 }
 
 Result<Credits> SessionBook::close(const AccountId& account, const SessionId& session, WallTime now) {

@@ -65,6 +65,9 @@ class SessionBook {
   // The same before money is spent from it; unavailable: another router has it. One that has ended is
   // nobody's.
   Status hold(const SessionId& session, WallTime now);
+  // The session that another router opened for the same key. not_found; unavailable: it still has it.
+  Result<ledger::Session> adopt(const AccountId& account, std::string_view label, std::string_view model,
+                                Credits need, WallTime now);
   Result<Credits> end(const SessionId& session, WallTime now);
 
   ledger::Ledger& ledger_;

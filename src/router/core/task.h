@@ -30,6 +30,8 @@ namespace cortensor::router {
 // What a client asks for, checked against the model by check_request(). The session's rules decide on money
 // and checks.
 struct TaskSpec {
+  TaskId id;             // empty: it gets a name
+  bool resumed = false;  // it may have run under this name before, and a choice may have been paid for
   AccountId account;
   ledger::Session session;
   const ServedModel* model = nullptr;

@@ -278,7 +278,7 @@ void TaskTable::settle(Task& task) {
     if (choice->phase == Choice::Phase::cancelled) continue;
     auto one = bill(task, *choice, *settled);
     if (!one) return fail_task(task.id, std::move(one).error());
-    settlements.push_back(std::move(*one));
+    if (*one) settlements.push_back(std::move(**one));
   }
   task.settling = true;
   context_.settler.settle(std::move(settlements), context_.executor.wall_now(),
@@ -290,6 +290,10 @@ void TaskTable::settle(Task& task) {
 void TaskTable::on_settled(const TaskId& id, Settled& settled, const Status& booked) {
   if (!booked) {
     log::error("task_not_settled", {{"task", id.value}, {"error", booked.error().message}});
+    const Task* task = find(id);
+    if (task != nullptr && task->spec.resumed && booked.error().kind == ErrorKind::conflict)
+      return fail_task(
+          id, fail(ErrorKind::unavailable, "the answer was paid for elsewhere meanwhile; ask again"));
     return fail_task(id, booked.error());
   }
   const Clock::time_point began = context_.executor.now();
@@ -309,8 +313,18 @@ void TaskTable::on_settled(const TaskId& id, Settled& settled, const Status& boo
   pump();
 }
 
-// What the choice costs and its receipt, added to `settled`; yields what the ledger is to book.
-Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& settled) {
+// What was paid for the choice when the task ran before.
+std::optional<Credits> TaskTable::paid_before(const Task& task, const Choice& choice) {
+  if (!task.spec.resumed) return std::nullopt;
+  const auto found = context_.ledger.settled_task(task.id, choice.index);
+  if (!found) return std::nullopt;
+  Credits sum;
+  for (const ledger::Payment& payment : found->settlement.payments) sum.micro += payment.amount;
+  return sum;
+}
+
+// What the choice costs and its receipt, added to `settled`; yields what the ledger is to book, if anything.
+Result<std::optional<ledger::Settlement>> TaskTable::bill(Task& task, Choice& choice, Settled& settled) {
   const Attempt& lead = *choice.lead();
   const ledger::Usage usage{choice.request.prompt.size(), answer_tokens(choice.request, lead.steps().size())};
   auto charged = make_bill(task.price, usage, choice.finding,
@@ -318,6 +332,11 @@ Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& 
                                copies_of(task.spec.session.spec) > 1,
                            context_.key.node_id());
   if (!charged) return std::move(charged).error();
+  const auto paid = paid_before(task, choice);
+  if (paid) {
+    charged->payments.clear();
+    charged->total = 0;
+  }
 
   ChoiceResult result;
   result.finish = *choice.finish;
@@ -330,7 +349,7 @@ Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& 
       .add(result.cached_tokens);
   result.outcome = choice.finding.outcome;
   result.receipt = name("rcpt_");
-  result.cost = Credits{charged->total};
+  result.cost = paid.value_or(Credits{charged->total});
   for (const protocol::Commitment& commitment : choice.finding.commitments)
     result.miners.push_back(commitment.miner);
   for (const protocol::Commitment& segment : choice.finding.segments)
@@ -361,7 +380,7 @@ Result<ledger::Settlement> TaskTable::bill(Task& task, Choice& choice, Settled& 
   settled.result.cost += result.cost;
   settled.result.choices.push_back(std::move(result));
   settled.receipts.push_back(std::move(receipt));
-  return settlement;
+  return paid ? std::nullopt : std::optional(std::move(settlement));
 }
 
 }  // namespace cortensor::router

@@ -120,11 +120,14 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
     copies.push_back(static_cast<std::uint32_t>(std::min<std::size_t>(copies_of(rules), able)));
   }
   if (auto status = room_for(demand_of(spec)); !status) return status.error();
+  if (tasks_.contains(spec.id))
+    return fail(ErrorKind::unavailable,
+                "the answer has just been complete here and is being paid for; ask again");
   if (auto status = context_.sessions.reserve(spec.session.id, *worst, context_.executor.wall_now()); !status)
     return status.error();
 
   auto task = std::make_unique<Task>();
-  task->id = TaskId(name("task_"));
+  task->id = spec.id.empty() ? TaskId(name("task_")) : spec.id;
   task->listener = std::move(listener);
   task->price = *price;
   task->reserved = *worst;

@@ -186,7 +186,8 @@ class TaskTable {
   void decide_disputes(Choice& choice, ledger::TaskOutcome outcome);
   void settle_if_closed(Task& task);
   void settle(Task& task);
-  Result<ledger::Settlement> bill(Task& task, Choice& choice, Settled& settled);
+  std::optional<Credits> paid_before(const Task& task, const Choice& choice);
+  Result<std::optional<ledger::Settlement>> bill(Task& task, Choice& choice, Settled& settled);
   void on_settled(const TaskId& id, Settled& settled, const Status& booked);
   protocol::Verdict own_verdict(const Choice& choice, protocol::Method method, protocol::Outcome outcome,
                                 std::string_view reason) const;

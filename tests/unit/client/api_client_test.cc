@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "http/server.h"
+#include "http/sse.h"
 
 namespace cortensor::client {
 namespace {
@@ -42,7 +44,7 @@ class ApiClientTest : public ::testing::Test {
     return client_of("");
   }
   ApiClient client_of(const std::string& behind) {
-    return ApiClient("http://127.0.0.1:" + std::to_string(server_->port()) + behind, "ctk_x");
+    return ApiClient({"http://127.0.0.1:" + std::to_string(server_->port()) + behind}, "ctk_x");
   }
 
   http::AsioExecutor executor_;
@@ -167,6 +169,127 @@ TEST_F(ApiClientTest, TheUrlMayEndInASlash) {
   EXPECT_EQ(client_of("/base//").balance().value_or(0), 5);
   const std::lock_guard lock(mutex_);
   EXPECT_THAT(paths_, ::testing::ElementsAre("/v1/account", "/base/v1/account"));
+}
+
+// Routers that each say what they are told to, one answer after the other, and cut the connection where it
+// ends without [DONE].
+class ReconnectTest : public ::testing::Test {
+ protected:
+  struct Says {
+    int status = 200;
+    std::string text;
+  };
+
+  ReconnectTest() {
+    for (std::size_t i = 0; i < 2; ++i) {
+      auto server = http::Server::listen(
+          executor_, {}, [this, i](http::Request request, auto responder) { answer(i, request, responder); });
+      EXPECT_TRUE(server);
+      servers_.push_back(std::move(*server));
+    }
+    thread_ = std::thread([this] { executor_.run(); });
+  }
+  ~ReconnectTest() override {
+    executor_.stop();
+    thread_.join();
+  }
+
+  void answer(std::size_t router, const http::Request& request, const http::Responder& responder) {
+    const std::lock_guard lock(mutex_);
+    heard_.push_back(std::to_string(router) + " " +
+                     std::string(request.header("Last-Event-ID").value_or("-")));
+    bodies_.insert(request.body);
+    if (script_[router].empty()) return;  // the connection is cut by an unused responder: 500
+    const Says says = script_[router].front();
+    script_[router].erase(script_[router].begin());
+    if (says.status != 200) return responder.respond(says.status, {}, says.text);
+    http::Stream stream = responder.start_stream(200, http::sse_headers());
+    stream.write(says.text);
+    if (says.text.ends_with("[DONE]\n\n")) stream.finish();
+  }
+  static std::string event(const std::string& id, const std::string& text) {
+    return (id.empty() ? "" : "id: " + id + "\n") + "data: {\"choices\":[{\"delta\":{\"content\":\"" + text +
+           "\"}}]}\n\n";
+  }
+
+  Result<ChatOutcome> chat(std::size_t routers = 2) {
+    std::vector<std::string> urls;
+    for (std::size_t i = 0; i < routers; ++i)
+      urls.push_back("http://127.0.0.1:" + std::to_string(servers_[i]->port()));
+    using std::chrono::milliseconds;
+    ApiClient client(urls, "ctk_x", {}, {milliseconds(1), milliseconds(2), patience_});
+    return client.chat({}, [this](std::string_view text) { told_ += text; });
+  }
+
+  const std::string end_ = "data: {\"choices\":[],\"cortensor\":{\"verdict\":\"VALID\"}}\n\ndata: [DONE]\n\n";
+  const std::string away_ =
+      R"({"error":{"message":"shutting down","type":"server_error","code":"unavailable"}})";
+  std::chrono::milliseconds patience_{60'000};
+  http::AsioExecutor executor_;
+  std::mutex mutex_;
+  std::vector<Says> script_[2];
+  std::vector<std::string> heard_;
+  std::set<std::string> bodies_;
+  std::string told_;
+  std::vector<std::unique_ptr<http::Server>> servers_;
+  std::thread thread_;
+};
+
+TEST_F(ReconnectTest, AStreamGoesOnAtTheOtherRouterBehindItsLastEvent) {
+  script_[0] = {{200, event("a", "one ") + event("b", "two ")}, {200, event("e", "five") + end_}};
+  script_[1] = {{200, event("c", "three ") + event("d", "four ")}};
+  const auto outcome = chat();
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->text, "one two three four five");
+  EXPECT_EQ(told_, outcome->text);
+  EXPECT_THAT(heard_, ::testing::ElementsAre("0 -", "1 b", "0 d"));
+  EXPECT_EQ(bodies_.size(), 1u);
+}
+
+TEST_F(ReconnectTest, RefusalsThatPassAreWaitedOut) {
+  script_[0] = {{200, event("a", "one ")}, {503, away_}, {429, "{}"}, {200, event("b", "two") + end_}};
+  const auto outcome = chat(1);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->text, "one two");
+  EXPECT_THAT(heard_, ::testing::ElementsAre("0 -", "0 a", "0 a", "0 a"));
+}
+
+TEST_F(ReconnectTest, ARouterThatShutsDownIsLeftForTheOther) {
+  script_[0] = {{200, event("a", "one ") + "data: " + away_ + "\n\n"}};
+  script_[1] = {{200, event("b", "two") + end_}};
+  const auto outcome = chat();
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->text, "one two");
+}
+
+TEST_F(ReconnectTest, NothingIsRepeatedThatCannotHelp) {
+  script_[0] = {{200, event("a", "one ")}};
+  script_[1] = {{409, R"({"error":{"message":"another way"}})"}};
+  EXPECT_EQ(chat().error().kind, ErrorKind::conflict);
+  EXPECT_EQ(heard_.size(), 2u);
+
+  heard_.clear();
+  script_[0] = {{200, event("", "without an id")}};
+  EXPECT_FALSE(chat());
+  EXPECT_EQ(heard_.size(), 1u);
+
+  heard_.clear();  // nobody takes the request: every router is asked once
+  script_[0] = {{503, away_}};
+  script_[1] = {{503, away_}};
+  EXPECT_EQ(chat().error().kind, ErrorKind::unavailable);
+  EXPECT_EQ(heard_.size(), 2u);
+
+  heard_.clear();  // a router that says the same again and again
+  script_[0] = std::vector<Says>(9, {200, "data: " + away_ + "\n\n"});
+  EXPECT_EQ(chat(1).error().message, "shutting down");
+  EXPECT_EQ(heard_.size(), 2u);
+}
+
+TEST_F(ReconnectTest, PatienceEnds) {
+  patience_ = std::chrono::milliseconds(20);
+  script_[0] = {{200, event("a", "one ")}};
+  script_[0].insert(script_[0].end(), 1000, {502, "{}"});
+  EXPECT_FALSE(chat(1));
 }
 
 }  // namespace

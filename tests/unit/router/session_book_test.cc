@@ -120,6 +120,24 @@ TEST_F(SharedLedgerTest, AKeysOwnSessionIsEachRoutersOwn) {
   EXPECT_EQ(ledger->session(first)->state, ledger::SessionState::open);
 }
 
+// The account has no more money than the router that died had put into the key's session.
+TEST_F(SharedLedgerTest, AKeysSessionIsTakenOverWhereItHoldsAllTheMoney) {
+  const auto key = [&](SessionBook& book, std::int64_t need) {
+    return book.implicit(account, "k1", model->manifest.id, Credits{need}, now());
+  };
+  options_.implicit_budget = Credits{kMoney};
+  const auto left = key(one, 1000);
+  ASSERT_TRUE(left);
+  ASSERT_TRUE(one.reserve(left->id, Credits{1000}, now()));
+  EXPECT_EQ(key(other, 1000).error().kind, ErrorKind::unavailable);
+  executor.advance(std::chrono::seconds(11));
+  EXPECT_EQ(key(other, 2 * kMoney).error().kind, ErrorKind::payment_required);
+  const auto taken = key(other, 1000);
+  ASSERT_TRUE(taken) << taken.error().message;
+  EXPECT_EQ(taken->id, left->id);
+  EXPECT_TRUE(other.reserve(taken->id, Credits{1000}, now()));
+}
+
 TEST_F(SessionBookTest, AnExpiredSessionWithWorkInItEndsAfterTheWork) {
   FakeNode& miner = add_miner();
   ledger::SessionSpec spec = open().spec;
