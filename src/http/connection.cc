@@ -134,7 +134,7 @@ void Connection::on_read(const error_code& error, std::size_t size) {
 void Connection::parse() {
   using Stage = RequestParser::Stage;
   if (!parser_) {
-    parser_.emplace(server_->limits.header_bytes, server_->limits.body_bytes);
+    parser_.emplace(server_->limits.header_bytes, server_->limits.body_bytes, server_->uploads);
     stage_ = Stage::header;
   }
   const bool had_started = parser_->started();
@@ -145,19 +145,36 @@ void Connection::parse() {
     case Stage::header:
       return start_read();
     case Stage::body:
-      if (before == Stage::header) {
-        set_deadline(server_->limits.body_timeout);
-        if (parser_->expects_continue() && !parser_->http_1_0()) {
-          pending_ += "HTTP/1.1 100 Continue\r\n\r\n";
-          flush();
-        }
-      }
-      return start_read();
+      if (before == Stage::header) begin_body();
+      return read_body();
     case Stage::complete:
       return dispatch();
     case Stage::failed:
       return refuse_request(parser_->status(), std::string(parser_->message()));
   }
+}
+
+void Connection::begin_body() {
+  set_deadline(server_->limits.body_timeout);
+  if (parser_->expects_continue() && !parser_->http_1_0()) {
+    pending_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    flush();
+  }
+  BodySink* sink = parser_->sink();
+  if (sink == nullptr) return;
+  sink->resume = [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self && self->state_ == State::reading && self->parser_ && self->parser_->sink() != nullptr)
+      self->read_body();
+  };
+}
+
+void Connection::read_body() {
+  const BodySink* sink = parser_->sink();
+  if (sink == nullptr) return start_read();
+  if (!sink->ready()) return clear_deadline();  // it is not the client who keeps us waiting
+  set_deadline(server_->limits.body_timeout);
+  start_read();
 }
 
 void Connection::dispatch() {
@@ -170,8 +187,8 @@ void Connection::dispatch() {
   parser_.reset();
   request.remote = remote_;
   head_only_ = request.method == "HEAD";
-  exchange_ =
-      std::make_shared<Exchange>(Exchange{server_->executor, weak_from_this(), Exchange::Phase::waiting, {}});
+  exchange_ = std::make_shared<Exchange>(
+      Exchange{server_->executor, weak_from_this(), Exchange::Phase::waiting, {}, {}});
   const std::shared_ptr<Exchange> exchange = exchange_;
   try {
     server_->handler(std::move(request), Responder(std::make_shared<Responder::Handle>(exchange)));
@@ -258,8 +275,14 @@ bool Connection::write(Exchange&, std::string_view chunk) {
   return true;
 }
 
+void Connection::when_drained(Exchange& exchange, std::function<void()> callback) {
+  exchange.on_drained = std::move(callback);
+  schedule_flush();
+}
+
 void Connection::finish(Exchange& exchange) {
   exchange.phase = Exchange::Phase::done;
+  exchange.on_drained = nullptr;
   exchange.on_close = nullptr;
   if (!head_only_ && !http_1_0_) pending_ += "0\r\n\r\n";
   state_ = State::ending;
@@ -291,7 +314,9 @@ void Connection::flush() {
     std::swap(in_flight_, pending_);
   }
   if (in_flight_.empty()) {
-    if (state_ == State::ending) answer_complete();
+    if (state_ == State::ending) return answer_complete();
+    if (exchange_ && exchange_->on_drained)
+      server_->executor.post(std::exchange(exchange_->on_drained, nullptr));
     return;
   }
   writing_ = true;

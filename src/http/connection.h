@@ -23,6 +23,7 @@ struct ServerState {
   AsioExecutor& executor;
   ServerLimits limits;
   Handler handler;
+  Uploads uploads;
   TlsContext tls;  // null: plain HTTP
   bool draining = false;
   std::function<void()> on_drained;
@@ -41,6 +42,7 @@ struct Exchange {
   std::weak_ptr<Connection> connection;
   Phase phase = Phase::waiting;
   std::function<void()> on_close;
+  std::function<void()> on_drained;
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -62,6 +64,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void respond(Exchange& exchange, Response response);
   void start_stream(Exchange& exchange, int status, Headers headers);
   bool write(Exchange& exchange, std::string_view chunk);
+  void when_drained(Exchange& exchange, std::function<void()> callback);
   void finish(Exchange& exchange);
   // The stream's owner let go of it without finish().
   void abandon(Exchange& exchange);
@@ -72,6 +75,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start_read();
   void on_read(const boost::system::error_code& error, std::size_t size);
   void parse();
+  void begin_body();
+  void read_body();
   void dispatch();
   void refuse_request(int status, std::string_view message);
 

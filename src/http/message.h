@@ -1,6 +1,9 @@
 // What HTTP carries, without any library's types: headers, requests as handlers see them, whole responses.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,15 +20,27 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 // The first header of that name, letters compared without case; nothing when absent.
 std::optional<std::string_view> find_header(const Headers& headers, std::string_view name);
 
+// Takes a body as it arrives, where that may be longer than should be kept in memory.
+class BodySink {
+ public:
+  virtual ~BodySink() = default;
+  virtual std::uint64_t limit() const = 0;  // of the body; beyond: 413
+  virtual void take(std::string_view piece) = 0;
+  // While false no more is read, until `resume` is called.
+  virtual bool ready() const = 0;
+  std::function<void()> resume;
+};
+
 // From the network: well-formed HTTP within the server's limits, otherwise unverified.
 struct Request {
   std::string method;  // as sent: methods are case-sensitive
   std::string path;    // before '?', still percent-encoded, begins with '/'
   std::string query;   // after '?', still percent-encoded
   Headers headers;
-  std::string body;
-  std::string remote;      // the peer, "127.0.0.1:40000"
-  Headers path_variables;  // what a route's {names} matched, decoded; filled in by the RouteTable
+  std::string body;                // empty where it went to the sink
+  std::shared_ptr<BodySink> sink;  // what the server's `uploads` gave for it
+  std::string remote;              // the peer, "127.0.0.1:40000"
+  Headers path_variables;          // what a route's {names} matched, decoded; filled in by the RouteTable
 
   std::optional<std::string_view> header(std::string_view name) const { return find_header(headers, name); }
   // The token of "Authorization: Bearer <token>"; nothing when absent or of another scheme.
@@ -35,6 +50,9 @@ struct Request {
   // The value of a route's {name}; empty when the route has none of that name.
   std::string_view path_variable(std::string_view name) const;
 };
+
+// Called with a request's head: a sink for its body, or null.
+using Uploads = std::function<std::shared_ptr<BodySink>(const Request& head)>;
 
 struct Response {
   int status = 200;

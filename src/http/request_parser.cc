@@ -15,7 +15,8 @@ namespace beast_http = boost::beast::http;
 using boost::beast::error_code;
 
 struct RequestParser::State {
-  State(std::size_t headers, std::size_t bodies) : header_limit(headers), body_limit(bodies) {
+  State(std::size_t headers, std::size_t bodies, const Uploads& sinks)
+      : header_limit(headers), body_limit(bodies), uploads(sinks) {
     parser.header_limit(static_cast<std::uint32_t>(headers));
     parser.skip(true);  // the body is read here: Beast 1.81 aborts on a last chunk that comes in two parts
   }
@@ -79,6 +80,8 @@ struct RequestParser::State {
     if (question != std::string_view::npos) request.query = target.substr(question + 1);
     for (const auto& field : head)
       request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+    if (uploads) request.sink = uploads(request);
+    if (request.sink) body_limit = request.sink->limit();
     body = parser.chunked() ? BodyReader::chunked(body_limit)
                             : BodyReader::of_length(parser.content_length().value_or(0), body_limit);
     note_body_stage();
@@ -86,7 +89,10 @@ struct RequestParser::State {
 
   std::size_t take_body(std::string_view bytes) {
     const std::size_t used = body.feed(bytes, [this](std::string_view piece) {
-      request.body += piece;
+      if (request.sink)
+        request.sink->take(piece);
+      else
+        request.body += piece;
       return true;
     });
     note_body_stage();
@@ -120,7 +126,8 @@ struct RequestParser::State {
   }
 
   const std::size_t header_limit;
-  const std::size_t body_limit;
+  std::uint64_t body_limit;
+  const Uploads uploads;
   beast_http::request_parser<beast_http::empty_body> parser;  // of the header only
   BodyReader body = BodyReader::of_length(0, 0);
   Request request;
@@ -131,8 +138,8 @@ struct RequestParser::State {
   std::string message;
 };
 
-RequestParser::RequestParser(std::size_t header_limit, std::size_t body_limit)
-    : state_(std::make_unique<State>(header_limit, body_limit)) {}
+RequestParser::RequestParser(std::size_t header_limit, std::size_t body_limit, const Uploads& uploads)
+    : state_(std::make_unique<State>(header_limit, body_limit, uploads)) {}
 RequestParser::~RequestParser() = default;
 
 std::size_t RequestParser::feed(std::string_view bytes) {
@@ -157,6 +164,9 @@ RequestParser::Stage RequestParser::stage() const {
 }
 bool RequestParser::started() const {
   return state_->started;
+}
+BodySink* RequestParser::sink() const {
+  return state_->request.sink.get();
 }
 int RequestParser::status() const {
   return state_->status;

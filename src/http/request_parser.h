@@ -15,7 +15,8 @@ class RequestParser {
  public:
   enum class Stage { header, body, complete, failed };
 
-  RequestParser(std::size_t header_limit, std::size_t body_limit);
+  // `uploads` says which bodies go to a sink, with a limit of its own.
+  RequestParser(std::size_t header_limit, std::size_t body_limit, const Uploads& uploads = {});
   ~RequestParser();
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
@@ -26,6 +27,9 @@ class RequestParser {
 
   Stage stage() const;
   bool started() const;  // any byte taken or waiting
+
+  // From the stage `body` on; null: the body is kept in memory.
+  BodySink* sink() const;
 
   // Once failed: the status to answer with and what was wrong.
   int status() const;

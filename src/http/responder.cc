@@ -24,6 +24,7 @@ void Exchange::on_close_call(std::function<void()> callback) {
 
 void Exchange::cut() {
   phase = Phase::cut;
+  on_drained = nullptr;
   if (on_close) executor.post(std::exchange(on_close, nullptr));
 }
 
@@ -45,7 +46,7 @@ Stream Responder::start_stream(int status, Headers headers) const {
   }
   if (exchange->phase == Phase::cut) return Stream(std::make_shared<Stream::Handle>(exchange));
   return Stream(std::make_shared<Stream::Handle>(
-      std::make_shared<Exchange>(Exchange{exchange->executor, {}, Phase::done, {}})));
+      std::make_shared<Exchange>(Exchange{exchange->executor, {}, Phase::done, {}, {}})));
 }
 
 void Responder::on_close(std::function<void()> callback) const {
@@ -59,6 +60,11 @@ Stream::Handle::~Handle() {
 bool Stream::write(std::string_view chunk) {
   const auto connection = connection_in(*handle_->exchange, Phase::streaming);
   return connection && connection->write(*handle_->exchange, chunk);
+}
+
+void Stream::when_drained(std::function<void()> callback) {
+  if (const auto connection = connection_in(*handle_->exchange, Phase::streaming))
+    connection->when_drained(*handle_->exchange, std::move(callback));
 }
 
 void Stream::finish() {

@@ -36,8 +36,14 @@ std::chrono::milliseconds sweep_interval(const ServerLimits& limits) {
 class Server::Listener : public std::enable_shared_from_this<Listener> {
  public:
   Listener(AsioExecutor& executor, ServerOptions options, Handler handler, TlsContext tls)
-      : state(std::make_shared<ServerState>(
-            ServerState{executor, options.limits, std::move(handler), std::move(tls), false, {}, {}})),
+      : state(std::make_shared<ServerState>(ServerState{executor,
+                                                        options.limits,
+                                                        std::move(handler),
+                                                        std::move(options.uploads),
+                                                        std::move(tls),
+                                                        false,
+                                                        {},
+                                                        {}})),
         acceptor_(executor.context()) {}
 
   Status open(const tcp::endpoint& endpoint) {

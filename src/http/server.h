@@ -37,6 +37,7 @@ struct ServerOptions {
   std::string certificate_chain_file = {};  // PEM; with private_key_file set as well: TLS 1.2+ only
   std::string private_key_file = {};
   ServerLimits limits = {};
+  Uploads uploads = {};  // bodies that go to a sink; their time limit begins anew with each piece
 };
 
 class Connection;
@@ -48,6 +49,8 @@ class Stream {
   // Sends the bytes as one chunk, batched with what else is written in this turn of the executor. False when
   // the client is gone or was just dropped for being too slow.
   bool write(std::string_view chunk);
+  // Calls back once, in a later turn, when all that was written has left for the client; not after its end.
+  void when_drained(std::function<void()> callback);
   // The regular end; later writes are ignored.
   void finish();
   // Calls back once, in a later turn, if the client goes before finish(). At most one callback.
