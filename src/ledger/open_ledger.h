@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "ledger/batch_store.h"
 #include "ledger/ledger.h"
 
 namespace cortensor::ledger {
@@ -28,6 +29,9 @@ struct LedgerOptions {
 // not a ledger, or damaged; unsupported: written by a later version; unavailable: cannot be opened or
 // reached; invalid_input: a URL that cannot be read.
 Result<std::unique_ptr<Ledger>> open_ledger(const std::string& store, LedgerOptions options = {});
+
+// The files and batches in the same store. Of the options, patience and health count.
+Result<std::unique_ptr<BatchStore>> open_batch_store(const std::string& store, LedgerOptions options = {});
 
 // Whether `store` is a URL, so that there is no file to look for.
 bool is_url(std::string_view store);

@@ -6,7 +6,7 @@
 
 namespace cortensor::ledger {
 
-inline constexpr std::array<const char*, 3> kPostgresMigrations = {
+inline constexpr std::array<const char*, 4> kPostgresMigrations = {
     R"sql(
 CREATE TABLE accounts (
   id TEXT PRIMARY KEY,
@@ -156,6 +156,68 @@ CREATE TABLE session_leases (
   router TEXT NOT NULL,
   epoch BIGINT NOT NULL CHECK (epoch > 0),
   until BIGINT NOT NULL
+);
+)sql",
+    R"sql(
+-- Texts that clients have sent and that batches make, in pieces that end with a line. state: 0 unfinished, 1 whole,
+-- 2 deleted, its pieces still to be removed.
+CREATE TABLE files (
+  number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  account TEXT NOT NULL REFERENCES accounts (id),
+  name TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  state BIGINT NOT NULL CHECK (state BETWEEN 0 AND 2),
+  bytes BIGINT NOT NULL,
+  lines BIGINT NOT NULL,
+  created BIGINT NOT NULL
+);
+CREATE INDEX files_by_account ON files (account);
+CREATE INDEX files_not_whole ON files (state) WHERE state <> 1;
+CREATE TABLE file_pieces (
+  file TEXT NOT NULL REFERENCES files (id),
+  number BIGINT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (file, number)
+);
+
+-- The router and the epoch are as in session_leases.
+CREATE TABLE batches (
+  number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  account TEXT NOT NULL REFERENCES accounts (id),
+  api_key TEXT NOT NULL,
+  input_file TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  session TEXT NOT NULL,
+  metadata TEXT NOT NULL,
+  state BIGINT NOT NULL CHECK (state BETWEEN 0 AND 6),
+  output_file TEXT NOT NULL,
+  error_file TEXT NOT NULL,
+  faults TEXT NOT NULL,
+  total BIGINT NOT NULL,
+  completed BIGINT NOT NULL,
+  failed BIGINT NOT NULL,
+  created BIGINT NOT NULL,
+  expiry BIGINT NOT NULL,
+  begun BIGINT,
+  cancelled BIGINT,
+  ended BIGINT,
+  router TEXT NOT NULL,
+  epoch BIGINT NOT NULL,
+  until BIGINT NOT NULL
+);
+CREATE INDEX batches_by_account ON batches (account);
+CREATE INDEX batches_at_work ON batches (state) WHERE ended IS NULL;
+-- Lines that have no result yet, and where they lie in the input file.
+CREATE TABLE batch_lines (
+  batch TEXT NOT NULL REFERENCES batches (id),
+  line BIGINT NOT NULL,
+  piece BIGINT NOT NULL,
+  start BIGINT NOT NULL,
+  bytes BIGINT NOT NULL,
+  custom_id TEXT NOT NULL,
+  PRIMARY KEY (batch, line)
 );
 )sql"};
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <sstream>
 
+#include "ledger/batch_store.h"
 #include "ledger/sql_ledger.h"
 
 namespace cortensor::ledger {
@@ -218,6 +219,8 @@ Status SqlLedger::book_settlement(const Settlement& settlement, WallTime now) {
   if (paying->state != SessionState::open) return session_ended(paying->id, paying->state);
   if (settlement.epoch && *settlement.epoch != lease_of(paying->id).epoch) return epoch_over(paying->id);
   if (*total > paying->hold) return money_short("the session's hold", paying->hold, *total);
+  if (settlement.line)
+    if (auto status = check_line(db_, *settlement.line); !status) return status;
 
   std::optional<std::int64_t> entry;
   if (total->micro != 0) {
@@ -234,6 +237,7 @@ Status SqlLedger::book_settlement(const Settlement& settlement, WallTime now) {
       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
       settlement.task, settlement.choice, settlement.session, entry, settlement.usage.prompt_tokens,
       settlement.usage.completion_tokens, settlement.outcome, settlement.receipt, now);
+  if (settlement.line) write_line(db_, *settlement.line);
   return ok();
 }
 

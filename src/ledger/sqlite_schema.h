@@ -10,7 +10,7 @@ namespace cortensor::ledger {
 // PRAGMA application_id of our files: "CTLG".
 inline constexpr std::int64_t kSqliteApplicationId = 0x43544c47;
 
-inline constexpr std::array<const char*, 3> kSqliteMigrations = {
+inline constexpr std::array<const char*, 4> kSqliteMigrations = {
     R"sql(
 CREATE TABLE accounts (
   id TEXT PRIMARY KEY,
@@ -160,6 +160,68 @@ CREATE TABLE session_leases (
   router TEXT NOT NULL,
   epoch INTEGER NOT NULL CHECK (epoch > 0),
   until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql",
+    R"sql(
+-- Texts that clients have sent and that batches make, in pieces that end with a line. state: 0 unfinished, 1 whole,
+-- 2 deleted, its pieces still to be removed.
+CREATE TABLE files (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  account TEXT NOT NULL REFERENCES accounts (id),
+  name TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+  bytes INTEGER NOT NULL,
+  lines INTEGER NOT NULL,
+  created INTEGER NOT NULL
+) STRICT;
+CREATE INDEX files_by_account ON files (account);
+CREATE INDEX files_not_whole ON files (state) WHERE state <> 1;
+CREATE TABLE file_pieces (
+  file TEXT NOT NULL REFERENCES files (id),
+  number INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (file, number)
+) STRICT;
+
+-- The router and the epoch are as in session_leases.
+CREATE TABLE batches (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  account TEXT NOT NULL REFERENCES accounts (id),
+  api_key TEXT NOT NULL,
+  input_file TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  session TEXT NOT NULL,
+  metadata TEXT NOT NULL,
+  state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 6),
+  output_file TEXT NOT NULL,
+  error_file TEXT NOT NULL,
+  faults TEXT NOT NULL,
+  total INTEGER NOT NULL,
+  completed INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  expiry INTEGER NOT NULL,
+  begun INTEGER,
+  cancelled INTEGER,
+  ended INTEGER,
+  router TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX batches_by_account ON batches (account);
+CREATE INDEX batches_at_work ON batches (state) WHERE ended IS NULL;
+-- Lines that have no result yet, and where they lie in the input file.
+CREATE TABLE batch_lines (
+  batch TEXT NOT NULL REFERENCES batches (id),
+  line INTEGER NOT NULL,
+  piece INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  custom_id TEXT NOT NULL,
+  PRIMARY KEY (batch, line)
 ) STRICT, WITHOUT ROWID;
 )sql"};
 

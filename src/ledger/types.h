@@ -118,6 +118,19 @@ enum class TaskOutcome : std::uint8_t {
   failed = 4,        // no answer: nobody is paid
 };
 
+using FileId = Id<struct FileTag>;    // "file_…"
+using BatchId = Id<struct BatchTag>;  // "batch_…"
+
+// What becomes of one line of a batch. It is written once, by the router that has the batch under this epoch.
+struct LineResult {
+  BatchId batch;
+  std::uint64_t epoch = 0;
+  std::uint32_t line = 0;  // counted from 0
+  bool completed = false;  // else the text goes to the batch's errors
+  std::string text;        // with its line end
+  friend bool operator==(const LineResult&, const LineResult&) = default;
+};
+
 // One choice of one task, named by both; it is settled once.
 struct Settlement {
   TaskId task;
@@ -129,6 +142,9 @@ struct Settlement {
   TaskOutcome outcome = TaskOutcome::unchecked;
   Digest receipt{};
   std::optional<std::uint64_t> epoch = {};  // the session's, if its owner says so; not kept
+  // Of a line of a batch: booked only while that is to be done, and written in the same transaction. Of
+  // several choices the last one has the text. Not kept.
+  std::optional<LineResult> line = {};
   friend bool operator==(const Settlement&, const Settlement&) = default;
 };
 
