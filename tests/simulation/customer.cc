@@ -39,8 +39,8 @@ class Stutter final : public router::TaskListener {
 
 // ---- Reader ----
 
-Reader::Reader(World& world, RouterProcess& router, std::shared_ptr<Order> order)
-    : world_(world), router_(router), order_(std::move(order)), parts_(order_->requests.size()) {}
+Reader::Reader(World& world, std::shared_ptr<Order> order)
+    : world_(world), order_(std::move(order)), router_(*order_->router), parts_(order_->requests.size()) {}
 
 // What a dying router still says does not arrive.
 bool Reader::listening(std::string_view event) {
@@ -184,9 +184,10 @@ void Reader::check_money(std::uint32_t choice, const router::ChoiceResult& resul
 
 // ---- Customer ----
 
-Customer::Customer(World& world, RouterProcess& router, std::uint32_t number, AccountId account)
+Customer::Customer(World& world, const std::vector<std::unique_ptr<RouterProcess>>& routers,
+                   std::uint32_t number, AccountId account)
     : world_(world),
-      router_(router),
+      routers_(routers),
       name_("client-" + std::to_string(number)),
       account_(std::move(account)),
       random_(world.seed, name_) {}
@@ -196,21 +197,25 @@ void Customer::live(Clock::time_point end) {
   const auto next = world_.timeline.now() + random_.time(0, random_.chance(40) ? 100 : 4'000);
   if (next >= end) return;
   world_.timeline.at(next, [this] {
-    if (router_.running()) ask();
+    if (RouterProcess& router = any_router(); router.running()) ask(router);
     live(end_);
   });
 }
 
-void Customer::router_died() {
+RouterProcess& Customer::any_router() {
+  return *routers_[routers_.size() == 1 ? 0 : random_.below(routers_.size())];
+}
+
+void Customer::router_died(const RouterProcess& router) {
   for (const auto& order : orders_)
-    if (order->end == Order::End::running) order->end = Order::End::broken;
+    if (order->router == &router && order->end == Order::End::running) order->end = Order::End::broken;
 }
 
 void Customer::leave() {
   for (const ledger::Session& session : sessions_)
-    if (random_.chance(50))
+    if (RouterProcess& router = any_router(); random_.chance(50))
       if (const auto closed =
-              router_.core().sessions().close(account_, session.id, router_.process().wall_now());
+              router.core().sessions().close(account_, session.id, router.process().wall_now());
           !closed && closed.error().kind != ErrorKind::unavailable)
         world_.trace.violation(name_, "cannot close session", session.id, closed.error().message);
 }
@@ -244,9 +249,10 @@ std::vector<GenerationRequest> Customer::make_requests() {
   return requests;
 }
 
-std::optional<ledger::Session> Customer::choose_session(std::span<const GenerationRequest> requests) {
-  router::SessionBook& book = router_.core().sessions();
-  const WallTime now = router_.process().wall_now();
+std::optional<ledger::Session> Customer::choose_session(RouterProcess& router,
+                                                        std::span<const GenerationRequest> requests) {
+  router::SessionBook& book = router.core().sessions();
+  const WallTime now = router.process().wall_now();
   const std::string& model = world_.model->manifest.id;
   if (random_.chance(15)) {
     ledger::SessionSpec defaults;
@@ -263,7 +269,7 @@ std::optional<ledger::Session> Customer::choose_session(std::span<const Generati
     if (!session) return std::nullopt;
     if (session->state != ledger::SessionState::open) {
       sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(at));
-      if (random_.chance(80)) return choose_session(requests);
+      if (random_.chance(80)) return choose_session(router, requests);
     }
     return *session;
   }
@@ -301,11 +307,12 @@ std::optional<ledger::Session> Customer::choose_session(std::span<const Generati
   return *session;
 }
 
-void Customer::ask() {
+void Customer::ask(RouterProcess& router) {
   auto order = std::make_shared<Order>();
+  order->router = &router;
   order->requests = make_requests();
-  const auto session = choose_session(order->requests);
-  if (!session || !router_.running()) return world_.trace.line(name_, "has no session");
+  const auto session = choose_session(router, order->requests);
+  if (!session || !router.running()) return world_.trace.line(name_, "has no session");
   order->session = *session;
   order->streamed = random_.chance(50);
   router::TaskSpec spec;
@@ -314,25 +321,25 @@ void Customer::ask() {
   spec.model = world_.model;
   spec.requests = order->requests;
   spec.want_logprobs = random_.chance(20);
-  spec.received = router_.process().now();
+  spec.received = router.process().now();
   if (random_.chance(20)) spec.queue_class = router::QueueClass::batch;
   if (random_.chance(20)) spec.deadline = random_.time(1, 5'000);
-  std::shared_ptr<router::TaskListener> reader = std::make_shared<Reader>(world_, router_, order);
+  std::shared_ptr<router::TaskListener> reader = std::make_shared<Reader>(world_, order);
   if (world_.fault != Fault::none) reader = std::make_shared<Stutter>(std::move(reader), world_);
-  const auto task = router_.core().submit(std::move(spec), std::move(reader));
+  const auto task = router.core().submit(std::move(spec), std::move(reader));
   if (!task) return world_.trace.line(name_, "refused", to_string(task.error().kind), task.error().message);
   order->task = *task;
   world_.trace.line(name_, "asks", *task, order->requests.size());
   for (const GenerationRequest& request : order->requests)
     order->truth.push_back(reference(request, *world_.model));
   orders_.push_back(order);
-  if (!router_.running()) return router_died();
+  if (!router.running()) return router_died(router);
   if (!random_.chance(20)) return;
   world_.timeline.at(world_.timeline.now() + random_.time(0, 2'000), [this, order] {
-    if (order->end != Order::End::running || !router_.running()) return;
+    if (order->end != Order::End::running || !order->router->running()) return;
     world_.trace.line(name_, "hangs up", order->task);
     order->end = Order::End::cancelled;
-    router_.core().cancel(order->task);
+    order->router->core().cancel(order->task);
   });
 }
 

@@ -23,6 +23,7 @@ struct Order {
     broken  // the router went away in the middle
   };
   TaskId task;
+  RouterProcess* router = nullptr;  // that it was asked of
   ledger::Session session;
   std::vector<GenerationRequest> requests;
   std::vector<Transcript> truth;  // one per request
@@ -33,7 +34,7 @@ struct Order {
 // The client's side of a task.
 class Reader final : public router::TaskListener {
  public:
-  Reader(World& world, RouterProcess& router, std::shared_ptr<Order> order);
+  Reader(World& world, std::shared_ptr<Order> order);
 
   void on_delta(const router::Delta& delta) override;
   void on_embedding(std::uint32_t choice, std::span<const float> elements) override;
@@ -56,31 +57,34 @@ class Reader final : public router::TaskListener {
   void check_money(std::uint32_t choice, const router::ChoiceResult& result);
 
   World& world_;
-  RouterProcess& router_;
   const std::shared_ptr<Order> order_;
+  RouterProcess& router_;
   std::vector<Part> parts_;
 };
 
 class Customer {
  public:
-  Customer(World& world, RouterProcess& router, std::uint32_t number, AccountId account);
+  Customer(World& world, const std::vector<std::unique_ptr<RouterProcess>>& routers, std::uint32_t number,
+           AccountId account);
 
   // Asks for something, cancels it perhaps, and asks again until `end`.
   void live(Clock::time_point end);
-  // Its orders get no answer any more.
-  void router_died();
+  // Its orders there get no answer any more.
+  void router_died(const RouterProcess& router);
   // Closes some of its sessions; the others expire.
   void leave();
 
   const std::vector<std::shared_ptr<Order>>& orders() const { return orders_; }
 
  private:
-  void ask();
-  std::optional<ledger::Session> choose_session(std::span<const GenerationRequest> requests);
+  void ask(RouterProcess& router);
+  RouterProcess& any_router();
+  std::optional<ledger::Session> choose_session(RouterProcess& router,
+                                                std::span<const GenerationRequest> requests);
   std::vector<GenerationRequest> make_requests();
 
   World& world_;
-  RouterProcess& router_;
+  const std::vector<std::unique_ptr<RouterProcess>>& routers_;
   const std::string name_;
   const AccountId account_;
   Random random_;

@@ -71,7 +71,7 @@ struct Node::Life {
   explicit Life(Node& node)
       : process(node.world_.timeline, node.clocks_),
         engine(process, *node.world_.model, node.machine_, node.random_),
-        link(node.world_.network, node.path, process),
+        link(node.network_, node.path, process),
         tongue(link, node.machine_, node.random_, [&node] {
           node.world_.timeline.post([&node, life = node.life_.get()] {
             if (node.life_.get() == life) node.crash();
@@ -114,8 +114,9 @@ struct Node::Life {
   std::optional<protocol::Attachment> attachment;
 };
 
-Node::Node(World& world, protocol::Role role, const Machine& machine, std::string token)
+Node::Node(World& world, Network& network, protocol::Role role, const Machine& machine, std::string token)
     : world_(world),
+      network_(network),
       role_(role),
       machine_(machine),
       token_(std::move(token)),

@@ -14,7 +14,8 @@ namespace cortensor::simulation {
 
 class Node {
  public:
-  Node(World& world, protocol::Role role, const Machine& machine, std::string token);
+  // `network` is that of its router.
+  Node(World& world, Network& network, protocol::Role role, const Machine& machine, std::string token);
   ~Node();
 
   void start();
@@ -33,6 +34,7 @@ class Node {
   struct Life;
 
   World& world_;
+  Network& network_;
   const protocol::Role role_;
   const Machine machine_;
   const std::string token_;

@@ -8,14 +8,14 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{3'000}, kPause{250};  // with a disk that is full
 
-crypto::PrivateKey router_key(std::uint64_t seed) {
+crypto::PrivateKey router_key(std::uint64_t seed, std::size_t number) {
   Bytes32 bytes{};
   bytes.fill(static_cast<std::uint8_t>(seed));
-  bytes[0] = 0x5a;
+  bytes[0] = static_cast<std::uint8_t>(0x5a + number);
   return crypto::PrivateKey::from_seed(bytes);
 }
 
-router::CoreOptions options_of(World& world, Random& random) {
+router::CoreOptions options_of(World& world, Random& random, bool shares) {
   router::CoreOptions options;
   options.arithmetic_version = arith::kArithmeticVersion;
   options.max_queued = 8;
@@ -30,6 +30,7 @@ router::CoreOptions options_of(World& world, Random& random) {
   options.heartbeat = milliseconds(1'000);
   options.implicit_budget = Credits{20'000};
   options.implicit_lifetime = std::chrono::seconds(10);
+  if (shares) options.session_lease = milliseconds(3'000);
   options.random = [&random] { return random.next(); };
   options.make_name = [&world](std::string_view prefix, int) { return world.name(prefix); };
   return options;
@@ -41,8 +42,9 @@ router::CoreOptions options_of(World& world, Random& random) {
 // disk is full.
 class SimSettler final : public ledger::Settler {
  public:
-  SimSettler(World& world, Process& process, ledger::Ledger& ledger, Random& random, const bool& dying)
-      : world_(world), process_(process), ledger_(ledger), random_(random), dying_(dying) {}
+  SimSettler(World& world, Process& process, ledger::Ledger& ledger, Random& random, const bool& dying,
+             bool shares)
+      : world_(world), process_(process), ledger_(ledger), random_(random), dying_(dying), shares_(shares) {}
 
   void settle(std::vector<ledger::Settlement> settlements, WallTime now,
               std::function<void(const Status&)> done) override {
@@ -131,7 +133,9 @@ class SimSettler final : public ledger::Settler {
       world_.trace.line("settled", all[i].task, all[i].choice, ledger::to_string(all[i].outcome),
                         statuses[i] ? "ok" : to_string(statuses[i].error().kind));
     for (const Status& status : statuses)
-      if (!status && status.error().kind != ErrorKind::unavailable)
+      if (!status && status.error().kind != ErrorKind::unavailable &&
+          !(shares_ &&
+            status.error().kind == ErrorKind::conflict))  // the other has taken or ended the session
         world_.trace.violation("the ledger refuses a settlement:", status.error().message);
     const auto report = ledger_.audit();
     if (report && !report->clean()) world_.trace.violation("the books do not balance:", report->violation);
@@ -142,6 +146,7 @@ class SimSettler final : public ledger::Settler {
   ledger::Ledger& ledger_;
   Random& random_;
   const bool& dying_;
+  const bool shares_;
   std::vector<Order> waiting_, booking_;
   bool busy_ = false;
 };
@@ -154,11 +159,15 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(World& world) {
   return ledger::open_ledger(kFile, std::move(options));
 }
 
-RouterProcess::RouterProcess(World& world, const router::Catalogue& catalogue)
+RouterProcess::RouterProcess(World& world, const router::Catalogue& catalogue, std::size_t number,
+                             bool shares)
     : world_(world),
+      network_(world.networks[number]),
       catalogue_(catalogue),
-      random_(world.seed, "router"),
-      key_(router_key(world.seed)),
+      name_(number == 0 ? "router" : "router 2"),
+      shares_(shares),
+      random_(world.seed, name_),
+      key_(router_key(world.seed, number)),
       id_(key_.node_id()) {
   clocks_.drift_ppm = random_.between(-2'000, 2'000);
   clocks_.wall_stands = world.fault == Fault::clock_stands;
@@ -172,19 +181,19 @@ void RouterProcess::start() {
   auto settling = open_ledger(world_);
   if (!ledger || !settling) {
     const Error& why = ledger ? settling.error() : ledger.error();
-    world_.trace.line("router", "cannot start:", why.message);
+    world_.trace.line(name_, "cannot start:", why.message);
     if (why.kind != ErrorKind::unavailable) world_.trace.violation("the ledger is damaged:", why.message);
     return world_.timeline.at(world_.timeline.now() + milliseconds(300), [this] { start(); });
   }
-  world_.trace.line("router", "starts");
+  world_.trace.line(name_, "starts");
   clocks_.epoch = std::chrono::seconds(random_.between(0, 100'000));
   process_ = std::make_unique<Process>(world_.timeline, clocks_);
   ledger_ = std::move(*ledger);
   settling_ = std::move(*settling);
-  settler_ = std::make_unique<SimSettler>(world_, *process_, *settling_, random_, dying_);
-  core_ = std::make_unique<router::RouterCore>(options_of(world_, random_), catalogue_, key_, *process_,
-                                               *ledger_, *settler_, world_.network);
-  world_.network.listen(*core_);
+  settler_ = std::make_unique<SimSettler>(world_, *process_, *settling_, random_, dying_, shares_);
+  core_ = std::make_unique<router::RouterCore>(options_of(world_, random_, shares_), catalogue_, key_,
+                                               *process_, *ledger_, *settler_, network_);
+  network_.listen(*core_);
   core_->start();
 }
 
@@ -195,7 +204,7 @@ void RouterProcess::set_wall(std::chrono::milliseconds wrong) {
 
 void RouterProcess::stop() {
   if (!running()) return;
-  world_.trace.line("router", "stops");
+  world_.trace.line(name_, "stops");
   core_->drain();
   process_->after(random_.time(0, 2'000), [this] {
     if (!running()) return;
@@ -207,7 +216,7 @@ void RouterProcess::stop() {
 
 void RouterProcess::die(End how) {
   if (!running()) return;
-  world_.disk.end(how);
+  if (!shares_) world_.disk.end(how);
   dead();
 }
 
@@ -217,9 +226,9 @@ void RouterProcess::die_at_write(int n, End how) {
 
 // It may still be on the stack: it goes once that is empty.
 void RouterProcess::dead() {
-  world_.trace.line("router", "dies");
+  world_.trace.line(name_, "dies");
   dying_ = true;
-  world_.network.router_dies();
+  network_.router_dies();
   if (on_death) on_death();
   world_.timeline.post([this] {
     core_.reset();

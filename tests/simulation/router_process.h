@@ -1,4 +1,6 @@
-// The router: the real core and the real ledger, on a disk and a machine that fail.
+// A router: the real core and the real ledger, on a disk and a machine that fail. Two may share the ledger;
+// then the disk only fills up and refuses to sync, as it is the ledger's server that would lose its power,
+// not they.
 #pragma once
 
 #include <memory>
@@ -16,7 +18,8 @@ class SimSettler;
 
 class RouterProcess {
  public:
-  RouterProcess(World& world, const router::Catalogue& catalogue);
+  // `number`: 0 or 1, which network it listens to. `shares`: there is another one.
+  RouterProcess(World& world, const router::Catalogue& catalogue, std::size_t number, bool shares);
   ~RouterProcess();
 
   // Tries until the disk lets it.
@@ -24,7 +27,7 @@ class RouterProcess {
   // As the operator does: what runs may end, for a moment.
   void stop();
   void die(End how);
-  void die_at_write(int n, End how);
+  void die_at_write(int n, End how);  // alone only
   bool running() const { return core_ != nullptr && !dying_; }
   void set_wall(std::chrono::milliseconds wrong);
 
@@ -40,7 +43,10 @@ class RouterProcess {
   void dead();
 
   World& world_;
+  Network& network_;
   const router::Catalogue& catalogue_;
+  const std::string name_;
+  const bool shares_;
   Random random_;
   const crypto::PrivateKey key_;
   const NodeId id_;

@@ -39,7 +39,11 @@ std::string_view to_string(Fault fault);
 
 struct World {
   World(std::uint64_t of, Fault planted, bool print)
-      : seed(of), fault(planted), trace(timeline, print), network(timeline, trace, Random(of, "network")) {}
+      : seed(of),
+        fault(planted),
+        trace(timeline, print),
+        networks{Network(timeline, trace, Random(of, "network")),
+                 Network(timeline, trace, Random(of, "network 2"))} {}
 
   std::string name(std::string_view prefix) { return std::string(prefix) + std::to_string(++names); }
   bool forged(const Digest& request) const { return forged_requests.contains(request); }
@@ -50,7 +54,7 @@ struct World {
   Trace trace;
   Random random{seed, "world"};
   Disk disk{Random(seed, "disk")};
-  Network network;
+  Network networks[2];  // one for each router
   const router::ServedModel* model = nullptr;
   std::uint64_t names = 0;
   std::set<Digest> forged_requests;  // those that a miner who changes answers has been given
