@@ -240,7 +240,9 @@ void Network::router_dies() {
 // In the middle: either end learns of it on its own.
 void Network::break_link(const Path& path) {
   for (const auto& [id, connection] : connections_) {
-    if (connection->path != &path || !connection->router_open || connection->node == nullptr) continue;
+    if (connection->path != &path || !connection->router_open || connection->node == nullptr ||
+        connection->to_node.closed)
+      continue;
     trace_.line(path.name, "link breaks");
     connection->to_node.items.clear();
     connection->to_router.items.clear();

@@ -160,7 +160,6 @@ AttachedNode* Allocator::choose(const Work& work, Decision& decision) {
   decision.chosen = chosen.node->id;
   decision.cached_tokens = chosen.cached_tokens;
   decision.first_token = chosen.first_token;
-  decision.token = chosen.token;
   return nodes_.find(chosen.node->link);
 }
 

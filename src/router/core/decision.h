@@ -42,7 +42,6 @@ struct Decision {
   NodeId chosen;
   std::size_t cached_tokens = 0;  // that it is thought to have
   double first_token = 0;         // expected of it
-  double token = 0;               // likewise, of each token after it
   std::string_view rule;          // by which it was chosen among them
 };
 

@@ -81,16 +81,8 @@ Engagement NodeTable::engage(AttachedNode& miner, const Digest& weights, std::si
   ++miner.busy;
   model.prompt_tokens_ahead += prompt_tokens;
   model.kv_reserved += positions;
-  return {miner.link,
-          weights,
-          miner.busy,
-          model.prompt_tokens_ahead,
-          prompt_tokens,
-          cached_tokens,
-          positions,
-          executor_.now(),
-          0,
-          0};
+  return {miner.link, weights,         miner.busy, model.prompt_tokens_ahead, prompt_tokens, cached_tokens,
+          positions,  executor_.now(), 0};
 }
 
 AttachedModel* NodeTable::model_of(const Engagement& engagement) {
@@ -110,6 +102,11 @@ void NodeTable::release(Engagement& engagement) {
   if (node == nullptr) return;
   --node->busy;
   node->model(engagement.weights)->kv_reserved -= engagement.positions;
+}
+
+double NodeTable::token_now(const Engagement& engagement) {
+  const AttachedModel* model = model_of(engagement);
+  return model == nullptr ? 0 : model->record->token(find(engagement.link)->busy);
 }
 
 void NodeTable::saw_first_token(const Engagement& engagement) {

@@ -61,7 +61,6 @@ struct Engagement {
   std::size_t positions = 0;      // of the cache
   Clock::time_point since;
   double first_token = 0;  // expected, in seconds from then
-  double token = 0;        // and between two tokens
 };
 
 class NodeTable {
@@ -92,6 +91,8 @@ class NodeTable {
                     std::size_t cached_tokens, std::size_t positions);
   void prompt_computed(Engagement& engagement);
   void release(Engagement& engagement);
+  // Expected seconds between two tokens, with all that the miner works on now.
+  double token_now(const Engagement& engagement);
   // What a miner needed is remembered of it, unless it has left.
   void saw_first_token(const Engagement& engagement);
   void saw_tokens(const Engagement& engagement, double tokens_per_second);

@@ -129,7 +129,7 @@ struct Choice {
   std::optional<NodeId> supplier;  // whose steps were delivered last; it has vouched for those before them
   std::set<NodeId> objectors;      // miners that could not reproduce what was delivered
   std::vector<Dispute> disputes;   // of which the answer's end decides
-  bool hedged = false;             // a second miner has been asked, as the one that leads was late
+  AttemptId hedged;                // beside which a second miner has been asked, as it was late
   std::optional<NodeId> rival;     // a second miner that did not come to the same
   // Signed by those who made the answer's beginning, as it came: of each attempt the latest, by rising count.
   std::vector<protocol::Commitment> segments;

@@ -42,7 +42,8 @@ bool TaskTable::late(const Attempt& attempt) const {
   if (attempt.ended()) return false;
   const Engagement& engagement = attempt.engagement();
   const bool began = attempt.fresh() > 0;
-  const double usual = began ? Attempt::kStride * engagement.token : engagement.first_token;
+  const double usual =
+      began ? Attempt::kStride * context_.nodes.token_now(engagement) : engagement.first_token;
   const auto limit =
       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(kLate * usual));
   return context_.executor.now() - (began ? attempt.stride_since() : engagement.since) >=
@@ -51,14 +52,16 @@ bool TaskTable::late(const Attempt& attempt) const {
 
 // Only where it takes nothing from others: a miner is free and no answer waits for one.
 void TaskTable::hedge_if_late(Task& task, Choice& choice) {
-  if (choice.copies != 1 || choice.attempts.size() != 1 || choice.hedged || hedges_saved_ < 1) return;
-  if (!late(*choice.attempts.front())) return;
+  if (choice.copies != 1 || choice.attempts.size() != 1 || hedges_saved_ < 1) return;
+  const Attempt& first = *choice.attempts.front();
+  if (choice.hedged == first.id() || !late(first)) return;
   const Digest& model = task.spec.model->manifest.weights;
   for (const QueueClass queue_class : kQueueClasses)
     if (waiting_.size(model, queue_class) > 0) return;
+  const AttemptId hedged = first.id();
   if (!anybody_free(protocol::Role::miner, model) || !start_attempt(task, choice)) return;
   hedges_saved_ -= 1;
-  choice.hedged = true;
+  choice.hedged = hedged;
   metrics::counter("cortensor_router_hedges_total",
                    "Answers gone on with by a second miner, as the first was late")
       .add();
@@ -70,10 +73,7 @@ void TaskTable::hedge_if_late(Task& task, Choice& choice) {
 void TaskTable::race(const Found& at) {
   Choice& choice = *at.choice;
   if (choice.attempts.size() <= choice.copies || choice.lead() == nullptr) return;
-  if (choice.lead() != at.attempt && overtakes(*at.attempt, choice)) {
-    choice.lead_id = at.attempt->id();
-    choice.hedged = false;
-  }
+  if (choice.lead() != at.attempt && overtakes(*at.attempt, choice)) choice.lead_id = at.attempt->id();
   if (slower_of(choice)->fresh() >= kCompared) end_race(*at.task, choice);
 }
 

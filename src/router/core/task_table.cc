@@ -189,7 +189,8 @@ AttachedNode* TaskTable::choose_miner(const Task& task, Choice& choice, std::siz
   for (const auto& [miner, pause] : choice.pauses)
     if (pause.until > context_.executor.now()) except.insert(miner);
   if (choice.prefix.empty())
-    choice.prefix = prefix_keys(cache_salt(task.spec.account, {}), choice.request.prompt);
+    // The same on every router: it leaves none.
+    choice.prefix = prefix_keys(crypto::sha256(bytes_of(task.spec.account.value)), choice.request.prompt);
   Work work = work_of(task.spec.session.spec, task.spec.model->manifest, choice.request, given);
   work.prefix = choice.prefix;
   work.draw = std::hash<TaskId>{}(task.id) + 64 * choice.index + choice.started;
@@ -221,7 +222,6 @@ bool TaskTable::start_attempt(Task& task, Choice& choice) {
   Engagement engagement =
       context_.nodes.engage(*node, model.weights, prompt - cached, cached, positions_of(choice.request));
   engagement.first_token = decision.first_token;
-  engagement.token = decision.token;
   context_.allocator.prefixes().note(node->link, choice.prefix);
   decision.attempt = assign.attempt;
   decision.choice = choice.index;

@@ -147,6 +147,32 @@ TEST_F(HedgeTest, WhoIsAsFastAsExpectedIsLeftAlone) {
   EXPECT_THAT(assigned(second), SizeIs(1));
 }
 
+TEST_F(HedgeTest, WithMoreAnswersAtATimeEachMayBeSlower) {
+  links.cut(slow.link), links.cut(quick.link);
+  FakeNode& first = add_miner(4, 10);
+  FakeNode& second = add_miner(1, 0.1);
+  const auto session = open();
+  submit(session);
+  first.send_steps(assigned(first)[0], 0, 2);
+  submit(session);
+  first.send_steps(assigned(first)[1], 0, 2);
+  executor.advance(milliseconds(5200));  // late would be 4.8 s alone, and is 9.6 s as one of two
+  EXPECT_THAT(assigned(second), IsEmpty());
+}
+
+TEST_F(HedgeTest, AfterTheSecondMinerHasTakenOverAThirdMayGoOn) {
+  const auto session = open();
+  answer_many(session, 20);
+  const Run run = late(session);
+  FakeNode& third = add_miner(1, 50);
+  FakeNode& leader = quick;
+  leader.send_steps(assigned(leader).back(), 0, 2);
+  links.cut(slow.link);
+  executor.advance(milliseconds(1200));
+  ASSERT_THAT(assigned(third), SizeIs(1));
+  EXPECT_THAT(assigned(third)[0].given, SizeIs(2));
+}
+
 TEST_F(HedgeTest, WhoComesAfterAllStaysAhead) {
   const Run run = submit(open());
   slow.send_steps(assigned(slow)[0], 0, 2);

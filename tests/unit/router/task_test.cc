@@ -53,6 +53,29 @@ TEST_F(TaskTest, AccountsAndMinersHaveCacheSaltsOfTheirOwn) {
   EXPECT_NE(other.heard<protocol::Assign>()[0].cache_salt, alices[2].cache_salt);
 }
 
+TEST_F(TaskTest, EveryRouterFindsTheSameHomeForAPrompt) {
+  std::vector<NodeId> before, after;
+  for (std::vector<NodeId>* homes : {&before, &after}) {
+    if (!nodes.empty()) restart();
+    nodes.clear();
+    for (int i = 0; i < 3; ++i) add_miner(16);
+    const auto session = open();
+    for (TokenId i = 0; i < 8; ++i) {
+      GenerationRequest one = request();
+      one.prompt.resize(100, 'a' + i);
+      const Run run = submit(session, {one});
+      const auto chosen = std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) {
+        return core->nodes().nodes().at(node->link).busy > 0;
+      });
+      homes->push_back((*chosen)->id);
+      core->cancel(*run.task);
+      (*chosen)->say(protocol::AttemptFailed{(*chosen)->heard<protocol::Assign>().back().attempt,
+                                             ErrorKind::cancelled, ""});
+    }
+  }
+  EXPECT_EQ(before, after);
+}
+
 TEST_F(TaskTest, WhatAMinerHadInItsCacheIsToldAndChangesNoBill) {
   FakeNode& miner = add_miner();
   for (const auto& [said, told] : {std::pair(2u, 2u), {1000u, 3u}}) {  // of a prompt of three
