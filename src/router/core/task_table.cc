@@ -399,7 +399,7 @@ void TaskTable::object(const Found& at, bool tell) {
       return fail_task(task.id, irreproducible());
     }
   }
-  lose_attempt(at, fail(ErrorKind::conflict, "the miner cannot reproduce the tokens delivered"), tell);
+  lose_attempt(at, fail(ErrorKind::conflict, "the miner cannot reproduce the tokens it was given"), tell);
 }
 
 // False when the client has seen more than the first `agreed` tokens.
