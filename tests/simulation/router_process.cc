@@ -1,5 +1,7 @@
 #include "router_process.h"
 
+#include <utility>
+
 #include "arith/version.h"
 #include "ledger/open_ledger.h"
 
@@ -112,6 +114,11 @@ class SimSettler final : public ledger::Settler {
         break;
       case Fault::paid_too_much:
         if (!all.front().payments.empty()) ++all.front().payments.front().amount;
+        break;
+      case Fault::segment_stolen:
+        for (ledger::Settlement& one : all)
+          if (one.payments.size() > 2 && one.payments[1].kind == protocol::Payment::Kind::miner)
+            one.payments[0].amount += std::exchange(one.payments[1].amount, 0);
         break;
       case Fault::invalid_paid:
         for (ledger::Settlement& one : all)

@@ -272,9 +272,10 @@ class Simulation {
 
 std::string_view to_string(Fault fault) {
   constexpr std::array<std::string_view, kFaults> kNames{
-      "none",         "settled_twice", "settlement_lost", "settlement_unheard", "paid_too_much",
-      "invalid_paid", "delta_twice",   "end_unheard",     "lies_accepted",      "truth_refused",
-      "clock_stands", "syncs_ignored", "steps_twice",     "last_words_lost",    "not_repeatable"};
+      "none",          "settled_twice",   "settlement_lost", "settlement_unheard",
+      "paid_too_much", "segment_stolen",  "invalid_paid",    "delta_twice",
+      "end_unheard",   "lies_accepted",   "truth_refused",   "clock_stands",
+      "syncs_ignored", "steps_twice",     "last_words_lost", "not_repeatable"};
   return kNames[static_cast<std::size_t>(fault)];
 }
 

@@ -38,10 +38,11 @@ TEST_P(Planted, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(Faults, Planted,
                          testing::Values(Fault::settled_twice, Fault::settlement_lost,
-                                         Fault::settlement_unheard, Fault::paid_too_much, Fault::invalid_paid,
-                                         Fault::delta_twice, Fault::end_unheard, Fault::lies_accepted,
-                                         Fault::truth_refused, Fault::clock_stands, Fault::syncs_ignored,
-                                         Fault::steps_twice, Fault::last_words_lost),
+                                         Fault::settlement_unheard, Fault::paid_too_much,
+                                         Fault::segment_stolen, Fault::invalid_paid, Fault::delta_twice,
+                                         Fault::end_unheard, Fault::lies_accepted, Fault::truth_refused,
+                                         Fault::clock_stands, Fault::syncs_ignored, Fault::steps_twice,
+                                         Fault::last_words_lost),
                          [](const auto& one) { return std::string(to_string(one.param)); });
 
 }  // namespace

@@ -23,6 +23,7 @@ enum class Fault : std::uint8_t {
   settlement_lost,     // what is reported as paid was never booked
   settlement_unheard,  // booked, but the router never hears of it: its task and its hold do not end
   paid_too_much,       // the miner gets a micro-credit that is not on the bill
+  segment_stolen,      // who signed the end of an answer gets what others earned with its beginning
   invalid_paid,        // an answer proven wrong is paid all the same
   delta_twice,         // a client is told a part of its answer twice
   end_unheard,         // a client is never told that its task is done
@@ -34,7 +35,7 @@ enum class Fault : std::uint8_t {
   last_words_lost,     // it swallows a miner's word that it has let go
   not_repeatable,      // something outside of the seed decides
 };
-inline constexpr std::size_t kFaults = 15;
+inline constexpr std::size_t kFaults = 16;
 std::string_view to_string(Fault fault);
 
 struct World {
