@@ -28,8 +28,8 @@ struct CoreOptions {
   std::chrono::milliseconds hedge_least{1'000};  // no token is late before
   std::chrono::milliseconds heartbeat{5'000};    // a node silent for three of them is let go
   std::chrono::milliseconds tick{200};
-  // Tokens of an answer after which its miner signs what there is of it: a page of the cache. Making and
-  // checking a signature takes a fifth of a millisecond.
+  // Tokens of an answer after which its miner signs what there is of it: a page of the cache. A signature
+  // takes a tenth of a millisecond, to make and to check.
   std::uint32_t segment_tokens = 64;
   std::size_t max_attempts = 8;       // of one choice; after that the task fails
   std::uint32_t strikes_allowed = 3;  // one more quarantines the node

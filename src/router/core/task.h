@@ -87,7 +87,7 @@ class TaskListener {
   virtual void on_failed(const Error& error) = 0;
 };
 
-// Tokens that were taken back, as nobody had signed them and another miner could not reproduce them.
+// Tokens that were taken back, as another miner could not reproduce them.
 struct Dispute {
   NodeId supplier;
   NodeId objector;
