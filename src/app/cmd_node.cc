@@ -19,9 +19,14 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
   options->key_path = default_key(role);
   const std::string name(to_string(role));
   CLI::App* command = root.add_subcommand(name, help);
-  command->add_option("--join", options->join, "join link that the router's operator gave you")->required();
+  command
+      ->add_option(
+          "--join", options->join,
+          "join link that the router's operator gave you; for several routers repeated, or with commas")
+      ->delimiter(',')
+      ->required();
   command->add_option("--join-token-file", options->join_token_file,
-                      "file with the link's token, which is then no part of the link");
+                      "file with the links' token, which is then no part of them");
   // Never an argument: every user of the machine can read those.
   if (const char* token = std::getenv("CORTENSOR_JOIN_TOKEN")) options->join_token = token;
   command->add_option("-m,--model", options->models, "model file, PATH or ID=PATH; may be repeated")
@@ -54,11 +59,12 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
 }  // namespace
 
 void add_miner(CLI::App& root) {
-  add_node(root, protocol::Role::miner, "Run models for a router and earn", "answers at the same time");
+  add_node(root, protocol::Role::miner, "Run models for one router or several and earn",
+           "answers at the same time");
 }
 
 void add_validator(CLI::App& root) {
-  add_node(root, protocol::Role::validator, "Check miners' answers for a router and earn",
+  add_node(root, protocol::Role::validator, "Check miners' answers for one router or several and earn",
            "checks at the same time");
 }
 

@@ -68,24 +68,40 @@ void give_way() {
   if (::getpriority(PRIO_PROCESS, 0) == 0) ::setpriority(PRIO_PROCESS, 0, kNiceness);
 }
 
-// The link, with the token from wherever it was given.
-Result<protocol::JoinLink> join_link(const NodeOptions& options) {
-  auto link = protocol::parse_join_link(options.join);
-  if (!link) return link;
-  if (!options.join_token.empty()) {
-    link->token = options.join_token;
-    if (auto status = protocol::check_join_token(link->token); !status)
+// The links, with the token from wherever it was given.
+Result<std::vector<protocol::JoinLink>> join_links(const NodeOptions& options) {
+  std::vector<protocol::JoinLink> links;
+  std::string token = options.join_token;
+  if (!token.empty())
+    if (auto status = protocol::check_join_token(token); !status)
       return std::move(status).error_context("CORTENSOR_JOIN_TOKEN");
-  }
   if (!options.join_token_file.empty()) {
-    auto token = first_line(options.join_token_file);
-    if (!token) return std::move(token).error_context("--join-token-file");
-    link->token = std::move(*token);
-    if (auto status = protocol::check_join_token(link->token); !status)
+    auto line = first_line(options.join_token_file);
+    if (!line) return std::move(line).error_context("--join-token-file");
+    token = std::move(*line);
+    if (auto status = protocol::check_join_token(token); !status)
       return std::move(status).error_context("--join-token-file: " + options.join_token_file);
   }
-  return link;
+  for (const std::string& text : options.join) {
+    auto link = protocol::parse_join_link(text);
+    if (!link) return std::move(link).error();
+    for (const protocol::JoinLink& other : links)
+      if (other.router == link->router)
+        return fail(ErrorKind::invalid_input, "--join: router " + link->router.value + " is named twice");
+    if (!token.empty()) link->token = token;
+    links.push_back(std::move(*link));
+  }
+  return links;
 }
+
+// The node's standing with one router.
+struct Membership {
+  protocol::JoinLink link;
+  std::string last_loss;
+  std::optional<Error> refusal;  // for good
+  std::optional<protocol::Attachment> attachment;
+  std::unique_ptr<wire::NodeClient> client;
+};
 
 }  // namespace
 
@@ -96,8 +112,8 @@ std::uint64_t cache_share(std::size_t caches) {
 Result<Exit> run_node(const NodeOptions& options) {
   log::set_role(std::string(to_string(options.role)));
   give_way();  // before there are threads, which inherit it
-  const auto link = join_link(options);
-  if (!link) return link.error();
+  auto links = join_links(options);
+  if (!links) return links.error();
   if (const auto folder = std::filesystem::path(options.key_path).parent_path(); !folder.empty()) {
     std::error_code ignored;  // load_or_create says what is wrong
     std::filesystem::create_directories(folder, ignored);
@@ -114,42 +130,58 @@ Result<Exit> run_node(const NodeOptions& options) {
   hello.arithmetic_version = arith::kArithmeticVersion;
   hello.role = options.role;
   hello.node = key->node_id();
-  hello.join_token = link->token;
   hello.models = loaded->offers;
   hello.slots = options.slots;
   hello.isa = loaded->engines.front()->isa_name();
 
+  miner::MinerCore miner(executor, *key, borrowed(loaded->engines), options.slots);
+  validator::ValidatorCore validator(executor, *key, borrowed(loaded->engines), options.slots);
+  const bool mines = options.role == protocol::Role::miner;
+  protocol::NodeWork& work = mines ? static_cast<protocol::NodeWork&>(miner) : validator;
+
   Result<Exit> outcome = Exit::success;
-  std::string last_loss;
-  protocol::Attachment::Events events;
-  events.attached = [&] {
-    last_loss.clear();
-    log::info("attached", {{"router", link->router.value}, {"node", key->node_id().value}});
-  };
-  events.lost = [&](const Error& why) {
-    if (why.message != last_loss) log::warning("not_connected", {{"reason", why.message}});
-    last_loss = why.message;  // dialling goes on; the same reason is said once
-  };
-  events.refused_for_good = [&](const Error& why) {
-    outcome = Error(why).context("the router refused this node");
+  std::vector<std::unique_ptr<Membership>> routers;
+  for (protocol::JoinLink& link : *links) {
+    Membership& router = *routers.emplace_back(std::make_unique<Membership>());
+    router.link = std::move(link);
+    protocol::Attachment::Events events;
+    events.attached = [&] {
+      router.last_loss.clear();
+      log::info("attached", {{"router", router.link.router.value}, {"node", key->node_id().value}});
+    };
+    events.lost = [&](const Error& why) {  // dialling goes on; the same reason is said once
+      if (why.message != router.last_loss)
+        log::warning("not_connected", {{"router", router.link.router.value}, {"reason", why.message}});
+      router.last_loss = why.message;
+    };
+    events.refused_for_good = [&](const Error& why) {
+      router.refusal = why;
+      outcome = Error(why).context("the router refused this node");
+      log::error("refused", {{"router", router.link.router.value}, {"reason", why.message}});
+      if (std::all_of(routers.begin(), routers.end(),
+                      [](const auto& one) { return one->refusal.has_value(); }))
+        executor.stop();
+    };
+    hello.join_token = router.link.token;
+    router.attachment.emplace(executor, hello, work, std::move(events));
+    if (mines)
+      miner.bind(*router.attachment);
+    else
+      validator.bind(*router.attachment);
+  }
+  for (const auto& router : routers) {
+    auto client = wire::NodeClient::dial(router->link, *key, executor, *router->attachment);
+    if (!client) return client.error();
+    router->client = std::move(*client);
+    router->attachment->bind(*router->client);
+  }
+  executor.on_signal([&](int) {
+    outcome = Exit::success;
     executor.stop();
-  };
-
-  miner::MinerCore miner(executor, *key, borrowed(loaded->engines));
-  validator::ValidatorCore validator(executor, *key, borrowed(loaded->engines));
-  protocol::NodeWork& work =
-      options.role == protocol::Role::miner ? static_cast<protocol::NodeWork&>(miner) : validator;
-  protocol::Attachment attachment(executor, std::move(hello), work, std::move(events));
-  miner.bind(attachment);
-  validator.bind(attachment);
-
-  auto client = wire::NodeClient::dial(*link, *key, executor, attachment);
-  if (!client) return client.error();
-  attachment.bind(**client);
-  executor.on_signal([&](int) { executor.stop(); });
+  });
   executor.run();
 
-  (*client)->stop();
+  for (const auto& router : routers) router->client->stop();
   log::info("stopped");
   return outcome;
 }

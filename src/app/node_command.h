@@ -11,8 +11,8 @@ namespace cortensor::app {
 
 struct NodeOptions {
   protocol::Role role = protocol::Role::miner;
-  std::string join;                 // a join link, with or without its token
-  std::string join_token;           // instead of the link's
+  std::vector<std::string> join;    // join links, with or without their tokens, one for each router
+  std::string join_token;           // instead of the links'
   std::string join_token_file;      // that holds the token; instead of both
   std::vector<std::string> models;  // PATH or ID=PATH
   std::string key_path;             // made on first use

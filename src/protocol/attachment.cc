@@ -29,6 +29,15 @@ void Attachment::send(NodeMessage message) {
   if (attached_) link_->send(std::move(message));
 }
 
+void Attachment::tell_load() {
+  if (!attached_) return;
+  Heartbeat load = work_.load(*this);
+  std::swap(load.busy_slots, told_.busy_slots);
+  if (load == told_) return;
+  std::swap(load.busy_slots, told_.busy_slots);
+  link_->send(told_ = std::move(load));
+}
+
 void Attachment::on_connected() {
   CORTENSOR_CHECK(link_ != nullptr);
   ++connection_;
@@ -46,7 +55,7 @@ void Attachment::on_message(RouterMessage message) {
     if (may_pass(refusal->kind)) return;  // the router closes now, and the link dials again
     give_up(Error{refusal->kind, refusal->message});
   } else if (attached_) {
-    work_.on_work(std::move(message));
+    work_.on_work(*this, std::move(message));
   }
 }
 
@@ -54,7 +63,7 @@ void Attachment::on_disconnected(const Error& why) {
   const bool was_attached = attached_;
   attached_ = false;
   ++connection_;
-  if (was_attached) work_.on_detached();
+  if (was_attached) work_.on_detached(*this);
   // A Hello that the router cannot read is the same at the next attempt.
   if (!was_attached && why.kind == ErrorKind::invalid_input) return give_up(why);
   if (events_.lost) events_.lost(why);
@@ -67,7 +76,7 @@ void Attachment::give_up(const Error& why) {
 
 void Attachment::beat(std::uint64_t connection) {
   if (!attached_ || connection != connection_) return;
-  link_->send(Heartbeat{work_.busy_slots()});
+  link_->send(told_ = work_.load(*this));
   executor_.at(executor_.now() + heartbeat_, [this, connection, alive = alive_] {
     if (*alive) beat(connection);
   });

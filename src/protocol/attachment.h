@@ -10,13 +10,15 @@
 
 namespace cortensor::protocol {
 
-// The part of a role that an attachment calls.
+class Attachment;
+
+// The part of a role that its attachments call, one for each router.
 class NodeWork {
  public:
   virtual ~NodeWork() = default;
-  virtual void on_work(RouterMessage message) = 0;  // Assign, Cancel or Check
-  virtual void on_detached() = 0;                   // the connection is gone: so is all work it gave
-  virtual std::uint32_t busy_slots() const = 0;
+  virtual void on_work(Attachment& router, RouterMessage message) = 0;  // Assign, Cancel or Check
+  virtual void on_detached(Attachment& router) = 0;  // the connection is gone: so is all work it gave
+  virtual Heartbeat load(const Attachment& router) const = 0;
 };
 
 class Attachment final : public NodeLinkEvents {
@@ -35,6 +37,8 @@ class Attachment final : public NodeLinkEvents {
   void bind(NodeLink& link) { link_ = &link; }
   bool attached() const { return attached_; }
   void send(NodeMessage message);
+  // Tells the router what it cannot have of the node, if that is something else than it knows.
+  void tell_load();
 
   void on_connected() override;
   void on_message(RouterMessage message) override;
@@ -50,6 +54,7 @@ class Attachment final : public NodeLinkEvents {
   Events events_;
   NodeLink* link_ = nullptr;
   bool attached_ = false;
+  Heartbeat told_;
   std::uint64_t connection_ = 0;  // counts connections, so that an old heartbeat chain ends
   std::chrono::milliseconds heartbeat_{1000};
   std::shared_ptr<bool> alive_;  // false once destroyed: timers on the executor look first

@@ -95,8 +95,13 @@ struct CheckResult {
   friend bool operator==(const CheckResult&, const CheckResult&) = default;
 };
 
+// What this router cannot have of the node, as others have it or may still claim it. At least as often as the
+// Welcome says, and as soon as it changes.
 struct Heartbeat {
-  std::uint32_t busy_slots = 0;
+  std::uint32_t busy_slots = 0;                         // of all routers
+  std::uint32_t elsewhere_slots = 0;                    // of them, those of other routers
+  std::uint32_t kept_slots = 0;                         // free ones that are kept for other routers
+  std::vector<std::uint32_t> elsewhere_positions = {};  // of the caches, by the order of the Hello's models
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 

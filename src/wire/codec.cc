@@ -155,7 +155,14 @@ struct NodeEncoder {
     to.set_attempt(from.attempt.value);
     put(from.verdict, *to.mutable_verdict());
   }
-  void operator()(const Heartbeat& from) const { frame.mutable_heartbeat()->set_busy_slots(from.busy_slots); }
+  void operator()(const Heartbeat& from) const {
+    v1::Heartbeat& to = *frame.mutable_heartbeat();
+    to.set_busy_slots(from.busy_slots);
+    to.set_elsewhere_slots(from.elsewhere_slots);
+    to.set_kept_slots(from.kept_slots);
+    to.mutable_elsewhere_positions()->Assign(from.elsewhere_positions.begin(),
+                                             from.elsewhere_positions.end());
+  }
 };
 
 struct RouterEncoder {
@@ -462,6 +469,18 @@ CheckResult take(Taker& in, const v1::CheckResult& from) {
   return to;
 }
 
+Heartbeat take(Taker& in, const v1::Heartbeat& from) {
+  Heartbeat to;
+  to.busy_slots = from.busy_slots();
+  to.elsewhere_slots = from.elsewhere_slots();
+  to.kept_slots = from.kept_slots();
+  const auto& positions = from.elsewhere_positions();
+  in.in_range("heartbeat.elsewhere_positions", static_cast<std::size_t>(positions.size()), 0,
+              kMaxModelsPerNode, " models");
+  to.elsewhere_positions.assign(positions.begin(), positions.end());
+  return to;
+}
+
 Welcome take(Taker& in, const v1::Welcome& from) {
   Welcome to;
   to.router = in.node("welcome.router", from.router());
@@ -515,7 +534,7 @@ NodeMessage take(Taker& in, const v1::NodeFrame& from) {
     case v1::NodeFrame::kCheckResult:
       return take(in, from.check_result());
     case v1::NodeFrame::kHeartbeat:
-      return Heartbeat{from.heartbeat().busy_slots()};
+      return take(in, from.heartbeat());
     case v1::NodeFrame::MESSAGE_NOT_SET:
       break;
   }

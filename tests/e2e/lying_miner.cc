@@ -126,7 +126,7 @@ int run(const std::string& join, const std::string& key_path, const std::vector<
   hello.slots = 4;
   hello.isa = liar.isa_name();
 
-  miner::MinerCore core(executor, *key, {&liar});
+  miner::MinerCore core(executor, *key, {&liar}, hello.slots);
   protocol::Attachment::Events events;
   events.attached = [&] { log::info("attached", {{"node", key->node_id().value}}); };
   events.refused_for_good = [&](const Error&) { executor.stop(); };

@@ -156,23 +156,33 @@ class Network:
         return self.post("/v1/sessions", {"model": MODEL_ID, "budget_microcredits": 2_000_000,
                                           "validation": {"level": level, **more}})["id"]
 
-    def stream(self, body, path="/v1/chat/completions", on_event=None, after=None):
-        """Streams, behind the event with that id if it is given; yields all events as parsed JSON, without [DONE]."""
+    def follow(self, body, on_event, after=None, path="/v1/chat/completions"):
+        """Streams, behind the event with that id if there is one: on_event gets id and JSON of each, without [DONE]. The status."""
         connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=120)
         connection.request("POST", path, json.dumps({**body, "stream": True}),
                            {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json",
                             **({"Last-Event-ID": after} if after else {})})
         response = connection.getresponse()
-        assert response.status == 200, response.read()
-        events = []
-        for line in response:
+        id = None
+        for line in response if response.status == 200 else ():
             if line.startswith(b"id: "):
-                self.last_event_id = line[4:].strip().decode()
+                id = line[4:].strip().decode()
             if line.startswith(b"data: ") and line.strip() != b"data: [DONE]":
-                events.append(json.loads(line[6:]))
-                if on_event:
-                    on_event(events)
+                on_event(id, json.loads(line[6:]))
         connection.close()
+        return response.status
+
+    def stream(self, body, path="/v1/chat/completions", on_event=None, after=None):
+        """All events as parsed JSON."""
+        events = []
+
+        def take(id, event):
+            self.last_event_id = id
+            events.append(event)
+            if on_event:
+                on_event(events)
+        status = self.follow(body, take, after, path)
+        assert status == 200, status
         return events
 
     def balance(self):

@@ -98,10 +98,11 @@ struct Node::Life {
       core = std::move(made);
     };
     if (node.role_ == protocol::Role::miner)
-      bind(std::make_unique<miner::MinerCore>(process, node.key_, std::vector<engine::Engine*>{&engine}));
+      bind(std::make_unique<miner::MinerCore>(process, node.key_, std::vector<engine::Engine*>{&engine},
+                                              node.machine_.sequences));
     else
-      bind(std::make_unique<validator::ValidatorCore>(process, node.key_,
-                                                      std::vector<engine::Engine*>{&engine}));
+      bind(std::make_unique<validator::ValidatorCore>(
+          process, node.key_, std::vector<engine::Engine*>{&engine}, node.machine_.sequences));
     attachment->bind(tongue);
     link.start(*attachment);
   }
@@ -134,7 +135,7 @@ Node::Node(World& world, Network& network, protocol::Role role, const Machine& m
 Node::~Node() = default;
 
 bool Node::busy() const {
-  return life_ && life_->core->busy_slots() > 0;
+  return life_ && life_->core->load(*life_->attachment).busy_slots > 0;
 }
 
 void Node::start() {

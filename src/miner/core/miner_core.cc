@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "arith/version.h"
+#include "engine/kv_pages.h"
 #include "engine/transcript.h"
 #include "protocol/canonical.h"
 
@@ -13,6 +14,9 @@ namespace cortensor::miner {
 // gathered.
 struct MinerCore::Attempt {
   AttemptId id;
+  protocol::Attachment* router = nullptr;
+  std::size_t number = 0;       // of the model
+  std::uint32_t positions = 0;  // of its cache
   Digest model{};
   Digest request{};
   engine::Engine* engine = nullptr;
@@ -31,37 +35,63 @@ struct MinerCore::Attempt {
   bool flush_is_posted = false;    // guarded by mutex
 };
 
-MinerCore::MinerCore(Executor& executor, const crypto::PrivateKey& key, std::vector<engine::Engine*> engines)
-    : executor_(executor), key_(key), engines_(std::move(engines)), alive_(std::make_shared<bool>(true)) {}
+MinerCore::MinerCore(Executor& executor, const crypto::PrivateKey& key, std::vector<engine::Engine*> engines,
+                     std::uint32_t slots)
+    : executor_(executor),
+      key_(key),
+      engines_(std::move(engines)),
+      sharing_(executor, slots),
+      alive_(std::make_shared<bool>(true)) {}
 
 MinerCore::~MinerCore() {
   *alive_ = false;
-  on_detached();
-}
-
-void MinerCore::on_work(protocol::RouterMessage message) {
-  if (auto* assign_message = std::get_if<protocol::Assign>(&message))
-    assign(std::move(*assign_message));
-  else if (const auto* cancel_message = std::get_if<protocol::Cancel>(&message))
-    cancel(cancel_message->attempt);
-}
-
-void MinerCore::on_detached() {
   for (const auto& [id, attempt] : attempts_) attempt->engine->cancel(attempt->sequence);
-  attempts_.clear();
 }
 
-void MinerCore::assign(protocol::Assign assign) {
+void MinerCore::on_work(protocol::Attachment& router, protocol::RouterMessage message) {
+  if (auto* assign_message = std::get_if<protocol::Assign>(&message))
+    assign(router, std::move(*assign_message));
+  else if (const auto* cancel_message = std::get_if<protocol::Cancel>(&message))
+    cancel(router, cancel_message->attempt);
+}
+
+void MinerCore::on_detached(protocol::Attachment& router) {
+  std::erase_if(attempts_, [&](const auto& entry) {
+    Attempt& attempt = *entry.second;
+    if (attempt.router != &router) return false;
+    attempt.engine->cancel(attempt.sequence);
+    return true;
+  });
+  sharing_.changed();
+}
+
+std::vector<protocol::Occupied> MinerCore::occupied() const {
+  std::vector<protocol::Occupied> all;
+  for (const auto& [id, attempt] : attempts_)
+    all.push_back({attempt->router, attempt->number, attempt->positions});
+  return all;
+}
+
+void MinerCore::assign(protocol::Attachment& router, protocol::Assign assign) {
   const auto engine = std::find_if(engines_.begin(), engines_.end(), [&](const engine::Engine* candidate) {
     return candidate->info().weights_digest == assign.model;
   });
   if (engine == engines_.end())
-    return refuse(assign.attempt, fail(ErrorKind::not_found, "this miner does not have the model asked for"));
+    return refuse(router, assign.attempt,
+                  fail(ErrorKind::not_found, "this miner does not have the model asked for"));
   if (attempts_.contains(assign.attempt))
-    return refuse(assign.attempt, fail(ErrorKind::conflict, "this attempt is running already"));
+    return refuse(router, assign.attempt, fail(ErrorKind::conflict, "this attempt is running already"));
+  sharing_.asked(router);
+  sharing_.changed();
+  if (!sharing_.has_room(router, occupied()))
+    return refuse(router, assign.attempt, fail(ErrorKind::overloaded, "no slot is free for this router"));
 
   auto attempt = std::make_shared<Attempt>();
   attempt->id = assign.attempt;
+  attempt->router = &router;
+  attempt->number = static_cast<std::size_t>(engine - engines_.begin());
+  attempt->positions = static_cast<std::uint32_t>(
+      engine::kPagePositions * engine::pages_for(assign.request.prompt.size() + assign.request.max_tokens));
   attempt->model = assign.model;
   attempt->request = protocol::request_digest(assign.model, assign.request);
   attempt->engine = *engine;
@@ -106,15 +136,15 @@ void MinerCore::assign(protocol::Assign assign) {
   attempts_.emplace(attempt->id, attempt);
   auto sequence = attempt->engine->submit(std::move(submission), std::move(callbacks));
   if (!sequence) {
-    attempts_.erase(attempt->id);
-    return refuse(attempt->id, sequence.error());
+    end(attempt);
+    return refuse(router, attempt->id, sequence.error());
   }
   attempt->sequence = *sequence;
 }
 
-void MinerCore::cancel(const AttemptId& id) {
+void MinerCore::cancel(const protocol::Attachment& router, const AttemptId& id) {
   const auto at = attempts_.find(id);
-  if (at == attempts_.end()) return;
+  if (at == attempts_.end() || at->second->router != &router) return;
   at->second->cancelled = true;
   at->second->engine->cancel(at->second->sequence);
 }
@@ -147,10 +177,11 @@ void MinerCore::flush(const std::shared_ptr<Attempt>& attempt) {
     attempt->sent += static_cast<std::uint32_t>(part.steps.size());
     if (attempt->segment_tokens > 0)
       for (const Step& step : part.steps) attempt->transcript.add(step);
-    attachment_->send(std::move(part));
+    attempt->router->send(std::move(part));
     if (attempt->segment_tokens > 0 && attempt->sent % attempt->segment_tokens == 0 &&
         attempt->sent > attempt->given)
-      attachment_->send(protocol::Segment{commitment(*attempt, std::nullopt, attempt->transcript.root())});
+      attempt->router->send(
+          protocol::Segment{commitment(*attempt, std::nullopt, attempt->transcript.root())});
   }
 }
 
@@ -173,19 +204,23 @@ void MinerCore::finish(const std::shared_ptr<Attempt>& attempt, FinishReason rea
   flush(attempt);
   if (!is_current(attempt)) return;
   if (attempt->cancelled) return give_up(attempt, fail(ErrorKind::cancelled, "cancelled"));
-  attempts_.erase(attempt->id);
-  attachment_->send(protocol::Submission{commitment(*attempt, reason, root), attempt->cached_tokens});
+  end(attempt);
+  attempt->router->send(protocol::Submission{commitment(*attempt, reason, root), attempt->cached_tokens});
 }
 
 void MinerCore::give_up(const std::shared_ptr<Attempt>& attempt, const Error& error) {
   if (!is_current(attempt)) return;
-  attempts_.erase(attempt->id);
-  refuse(attempt->id, error);
+  end(attempt);
+  refuse(*attempt->router, attempt->id, error);
 }
 
-void MinerCore::refuse(const AttemptId& id, const Error& error) {
-  attachment_->send(
-      protocol::AttemptFailed{id, error.kind, error.message.substr(0, protocol::kMaxReasonBytes)});
+void MinerCore::end(const std::shared_ptr<Attempt>& attempt) {
+  attempts_.erase(attempt->id);
+  sharing_.changed();
+}
+
+void MinerCore::refuse(protocol::Attachment& router, const AttemptId& id, const Error& error) {
+  router.send(protocol::AttemptFailed{id, error.kind, error.message.substr(0, protocol::kMaxReasonBytes)});
 }
 
 bool MinerCore::is_current(const std::shared_ptr<Attempt>& attempt) const {

@@ -75,6 +75,8 @@ void Api::nodes(http::Request&, http::Responder& responder) {
                     {"isa", node.isa},
                     {"slots", node.slots},
                     {"busy", node.busy},
+                    {"busy_elsewhere", node.elsewhere},
+                    {"kept_elsewhere", node.kept},
                     {"strikes", node.strikes},
                     {"quarantined", node.quarantined},
                     {"models", models}});

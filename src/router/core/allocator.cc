@@ -60,7 +60,8 @@ std::string_view obstacle(const AttachedNode& node, const AttachedModel& model, 
 // Why it cannot begin now.
 std::string_view hindrance(const AttachedNode& node, const AttachedModel& model, const Work& work) {
   if (!node.free()) return "no free slot";
-  if (!model.holds(model.kv_reserved + cache_positions(work.prompt_tokens + work.answer_tokens)))
+  if (!model.holds(model.kv_reserved + model.kv_elsewhere +
+                   cache_positions(work.prompt_tokens + work.answer_tokens)))
     return "no free cache memory";
   return {};
 }
@@ -117,7 +118,7 @@ AttachedNode* Allocator::choose(const Work& work, Decision& decision) {
     if (reason.empty()) reason = hindrance(node, *model, work);
     if (reason.empty()) {
       all.push_back(expect(node, *model, work, own == held.end() ? 0 : own->second,
-                           model->prompt_tokens_ahead, node.busy, now));
+                           model->prompt_tokens_ahead, node.busy + node.elsewhere, now));
       reason = shortfall(all.back(), work);
       if (!reason.empty()) all.pop_back();
     }

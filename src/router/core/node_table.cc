@@ -1,6 +1,7 @@
 #include "router/core/node_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cortensor::router {
 
@@ -36,6 +37,18 @@ AttachedNode* NodeTable::find(protocol::LinkId link) {
   return found == nodes_.end() ? nullptr : &found->second;
 }
 
+bool NodeTable::heard(AttachedNode& node, const protocol::Heartbeat& beat) {
+  const std::uint64_t before = std::uint64_t{node.elsewhere} + node.kept;
+  node.elsewhere = std::min(beat.elsewhere_slots, node.slots);
+  node.kept = std::min(beat.kept_slots, node.slots);
+  bool freed = std::uint64_t{node.elsewhere} + node.kept < before;
+  for (std::size_t i = 0; i < node.models.size(); ++i) {
+    const std::size_t now = i < beat.elsewhere_positions.size() ? beat.elsewhere_positions[i] : 0;
+    freed |= now < std::exchange(node.models[i].kv_elsewhere, now);
+  }
+  return freed;
+}
+
 AttachedNode* NodeTable::find(const NodeId& node, protocol::Role role) {
   for (auto& [link, attached] : nodes_)
     if (attached.id == node && attached.role == role) return &attached;
@@ -49,7 +62,7 @@ AttachedNode* NodeTable::choose_validator(const Digest& weights, const std::set<
     if (node.role != protocol::Role::validator || !node.free() || except.contains(node.id)) continue;
     const AttachedModel* model = std::as_const(node).model(weights);
     if (model == nullptr) continue;
-    const double speed = model->record->prefill_tokens_per_second() / (node.busy + 1);
+    const double speed = model->record->prefill_tokens_per_second() / (1.0 + node.busy + node.elsewhere);
     if (best == nullptr || speed > best_speed || (speed == best_speed && node.id < best->id)) {
       best = &node;
       best_speed = speed;
@@ -71,7 +84,7 @@ std::size_t NodeTable::free_slots(const Digest& weights) const {
   std::size_t slots = 0;
   for (const auto& [link, node] : nodes_)
     if (node.role == protocol::Role::miner && node.free() && node.model(weights) != nullptr)
-      slots += node.slots - node.busy;
+      slots += node.free_slots();
   return slots;
 }
 
@@ -81,8 +94,15 @@ Engagement NodeTable::engage(AttachedNode& miner, const Digest& weights, std::si
   ++miner.busy;
   model.prompt_tokens_ahead += prompt_tokens;
   model.kv_reserved += positions;
-  return {miner.link, weights,         miner.busy, model.prompt_tokens_ahead, prompt_tokens, cached_tokens,
-          positions,  executor_.now(), 0};
+  return {miner.link,
+          weights,
+          miner.busy + miner.elsewhere,
+          model.prompt_tokens_ahead,
+          prompt_tokens,
+          cached_tokens,
+          positions,
+          executor_.now(),
+          0};
 }
 
 AttachedModel* NodeTable::model_of(const Engagement& engagement) {
@@ -106,7 +126,9 @@ void NodeTable::release(Engagement& engagement) {
 
 double NodeTable::token_now(const Engagement& engagement) {
   const AttachedModel* model = model_of(engagement);
-  return model == nullptr ? 0 : model->record->token(find(engagement.link)->busy);
+  if (model == nullptr) return 0;
+  const AttachedNode& miner = *find(engagement.link);
+  return model->record->token(miner.busy + miner.elsewhere);
 }
 
 void NodeTable::saw_first_token(const Engagement& engagement) {

@@ -25,6 +25,7 @@ struct AttachedModel {
   MinerRecord* record = nullptr;        // what is known of its speed; the table's
   std::size_t kv_positions = 0;         // that its cache holds; 0: it did not say
   std::size_t kv_reserved = 0;          // of them, by the answers it works on
+  std::size_t kv_elsewhere = 0;         // of them, by those of other routers
   std::size_t prompt_tokens_ahead = 0;  // given to it, and not computed yet
 
   // Its cache is large enough for an answer of so many positions, when there is no other.
@@ -37,13 +38,19 @@ struct AttachedNode {
   protocol::Role role = protocol::Role::miner;
   std::string isa;
   std::uint32_t slots = 0;
-  std::uint32_t busy = 0;  // pieces of work given out by this router and not ended
+  std::uint32_t busy = 0;       // pieces of work given out by this router and not ended
+  std::uint32_t elsewhere = 0;  // and by other routers, as it says
+  std::uint32_t kept = 0;       // slots that it keeps for other routers
   std::vector<AttachedModel> models;
   std::uint32_t strikes = 0;
   bool quarantined = false;  // its link is closing
   Clock::time_point last_heard;
 
-  bool free() const { return busy < slots && !quarantined; }
+  std::uint32_t free_slots() const {
+    const std::uint64_t taken = std::uint64_t{busy} + elsewhere + kept;
+    return quarantined || taken >= slots ? 0 : static_cast<std::uint32_t>(slots - taken);
+  }
+  bool free() const { return free_slots() > 0; }
   const AttachedModel* model(const Digest& weights) const;
   AttachedModel* model(const Digest& weights) {
     return const_cast<AttachedModel*>(std::as_const(*this).model(weights));
@@ -73,6 +80,8 @@ class NodeTable {
   // A miner that leaves with work under way has failed at it.
   void remove(protocol::LinkId link);
   AttachedNode* find(protocol::LinkId link);  // nullptr when not attached
+  // What the node says of its work for others. True: something may have become free.
+  bool heard(AttachedNode& node, const protocol::Heartbeat& beat);
   // The link of that node in that role, or nullptr.
   AttachedNode* find(const NodeId& node, protocol::Role role);
 

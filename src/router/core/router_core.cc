@@ -184,7 +184,9 @@ void RouterCore::on_message(protocol::LinkId link, protocol::NodeMessage message
     tasks_.on_attempt_failed(link, *failed);
   else if (const auto* result = std::get_if<protocol::CheckResult>(&message))
     tasks_.on_check_result(link, *result);
-  else if (std::holds_alternative<protocol::Hello>(message))
+  else if (const auto* beat = std::get_if<protocol::Heartbeat>(&message); beat != nullptr) {
+    if (nodes_.heard(*node, *beat)) tasks_.pump();
+  } else if (std::holds_alternative<protocol::Hello>(message))
     conduct_.strike(NodeId(node->id), "a second hello");
 }
 

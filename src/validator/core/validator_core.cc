@@ -8,40 +8,56 @@
 namespace cortensor::validator {
 
 ValidatorCore::ValidatorCore(Executor& executor, const crypto::PrivateKey& key,
-                             std::vector<engine::Engine*> engines)
-    : executor_(executor), key_(key), engines_(std::move(engines)), alive_(std::make_shared<bool>(true)) {}
+                             std::vector<engine::Engine*> engines, std::uint32_t slots)
+    : executor_(executor),
+      key_(key),
+      engines_(std::move(engines)),
+      sharing_(executor, slots),
+      alive_(std::make_shared<bool>(true)) {}
 
 ValidatorCore::~ValidatorCore() {
   *alive_ = false;
-  on_detached();
-}
-
-void ValidatorCore::on_work(protocol::RouterMessage message) {
-  if (const auto* wanted = std::get_if<protocol::Check>(&message))
-    check(*wanted);
-  else if (const auto* unwanted = std::get_if<protocol::Cancel>(&message))
-    cancel(unwanted->attempt);
-}
-
-void ValidatorCore::on_detached() {
   for (const auto& [attempt, running] : running_)
     if (running.replay) running.engine->cancel(*running.replay);
-  running_.clear();
-  waiting_.clear();
 }
 
-void ValidatorCore::check(const protocol::Check& check) {
+void ValidatorCore::on_work(protocol::Attachment& router, protocol::RouterMessage message) {
+  if (const auto* wanted = std::get_if<protocol::Check>(&message))
+    check(router, *wanted);
+  else if (const auto* unwanted = std::get_if<protocol::Cancel>(&message))
+    cancel(router, unwanted->attempt);
+}
+
+void ValidatorCore::on_detached(protocol::Attachment& router) {
+  std::vector<AttemptId> gone;
+  for (const auto& [attempt, running] : running_)
+    if (running.router == &router) gone.push_back(attempt);
+  for (const AttemptId& attempt : gone) cancel(router, attempt);
+}
+
+protocol::Heartbeat ValidatorCore::load(const protocol::Attachment& router) const {
+  std::vector<protocol::Occupied> all;
+  for (const auto& [attempt, running] : running_) all.push_back({running.router, 0, 0});
+  return sharing_.load(router, all);
+}
+
+void ValidatorCore::check(protocol::Attachment& router, const protocol::Check& check) {
   const AttemptId attempt = check.commitment.attempt;
-  cancel(attempt);  // asked again, it counts as new
+  sharing_.asked(router);
+  cancel(router, attempt);  // asked again, it counts as new
   const auto engine = std::find_if(engines_.begin(), engines_.end(), [&](const engine::Engine* candidate) {
     return candidate->info().weights_digest == check.model;
   });
-  if (engine == engines_.end() || check.commitment.miner == key_.node_id())
-    return report(attempt, protocol::commitment_digest(check.commitment),
-                  {protocol::Outcome::inconclusive, 0,
-                   engine == engines_.end() ? "this validator does not have the model" : "my own work"});
+  const char* obstacle = engine == engines_.end()                   ? "this validator does not have the model"
+                         : check.commitment.miner == key_.node_id() ? "my own work"
+                         : running_.contains(attempt)               ? "under check for another router"
+                                                                    : nullptr;
+  if (obstacle != nullptr)
+    return report(router, attempt, protocol::commitment_digest(check.commitment),
+                  {protocol::Outcome::inconclusive, 0, obstacle});
 
-  running_[attempt] = {*engine, std::nullopt, ++checks_};
+  running_[attempt] = {&router, *engine, std::nullopt, ++checks_};
+  sharing_.changed();
   waiting_.push_back(check);
   start_waiting();
 }
@@ -88,19 +104,23 @@ void ValidatorCore::finish(const AttemptId& attempt, std::uint64_t number, const
                            verify::Judgement found) {
   const auto at = running_.find(attempt);
   if (at == running_.end() || at->second.check != number) return;  // cancelled or detached meanwhile
+  protocol::Attachment& router = *at->second.router;
   running_.erase(at);
-  report(attempt, commitment, std::move(found));
+  sharing_.changed();
+  report(router, attempt, commitment, std::move(found));
 }
 
-void ValidatorCore::cancel(const AttemptId& attempt) {
+void ValidatorCore::cancel(const protocol::Attachment& router, const AttemptId& attempt) {
   const auto at = running_.find(attempt);
-  if (at == running_.end()) return;
+  if (at == running_.end() || at->second.router != &router) return;
   if (at->second.replay) at->second.engine->cancel(*at->second.replay);
   running_.erase(at);
   std::erase_if(waiting_, [&](const protocol::Check& one) { return one.commitment.attempt == attempt; });
+  sharing_.changed();
 }
 
-void ValidatorCore::report(const AttemptId& attempt, const Digest& commitment, verify::Judgement found) {
+void ValidatorCore::report(protocol::Attachment& router, const AttemptId& attempt, const Digest& commitment,
+                           verify::Judgement found) {
   protocol::Verdict verdict;
   verdict.commitment = commitment;
   verdict.method = protocol::Method::replay;
@@ -110,7 +130,7 @@ void ValidatorCore::report(const AttemptId& attempt, const Digest& commitment, v
   verdict.reason.resize(std::min(verdict.reason.size(), protocol::kMaxReasonBytes));
   verdict.validator = key_.node_id();
   verdict.signature = key_.sign(protocol::signed_bytes(verdict));
-  attachment_->send(protocol::CheckResult{attempt, std::move(verdict)});
+  router.send(protocol::CheckResult{attempt, std::move(verdict)});
 }
 
 }  // namespace cortensor::validator

@@ -56,7 +56,7 @@ class MinerCoreTest : public testing::Test {
   ManualExecutor executor;
   crypto::PrivateKey key = crypto::PrivateKey::generate();
   RecordingLink link;
-  MinerCore core{executor, key, {&engine}};
+  MinerCore core{executor, key, {&engine}, 4};
   protocol::Attachment attachment{executor, {}, core, {}};
 };
 
@@ -213,6 +213,42 @@ TEST_F(MinerCoreTest, AttemptsEndWithTheirConnection) {
   attachment.on_disconnected(fail(ErrorKind::unavailable, "lost"));
   EXPECT_EQ(engine.cancelled.size(), 1u);
   EXPECT_EQ(core.busy_slots(), 0u);
+}
+
+TEST_F(MinerCoreTest, WorksForSeveralRoutersWithoutMixingThem) {
+  RecordingLink other_link;
+  protocol::Attachment other{executor, {}, core, {}};
+  core.bind(other);
+  other.bind(other_link);
+  other.on_connected();
+  other.on_message(protocol::Welcome{NodeId("other"), 1000});
+  attachment.on_message(assign("a"));
+  other.on_message(assign("b"));
+  executor.run();
+  EXPECT_EQ(core.busy_slots(), 2u);
+  EXPECT_EQ(link.all<protocol::Heartbeat>().back().elsewhere_slots, 1u);
+  EXPECT_EQ(link.all<protocol::Heartbeat>().back().elsewhere_positions, (std::vector<std::uint32_t>{64}));
+
+  other.on_message(protocol::Cancel{AttemptId("a")});  // not its own
+  EXPECT_TRUE(engine.cancelled.empty());
+  for (auto& [handle, run] : engine.running) run.callbacks.on_step(0, step(5), nullptr);
+  executor.run();
+  ASSERT_EQ(link.all<protocol::Steps>().size(), 1u);
+  EXPECT_EQ(link.all<protocol::Steps>()[0].attempt, AttemptId("a"));
+  ASSERT_EQ(other_link.all<protocol::Steps>().size(), 1u);
+  EXPECT_EQ(other_link.all<protocol::Steps>()[0].attempt, AttemptId("b"));
+
+  for (const char* id : {"c", "d", "e"}) other.on_message(assign(id));
+  executor.run();
+  const auto refused = other_link.all<protocol::AttemptFailed>();
+  ASSERT_EQ(refused.size(), 2u);  // two of four slots are each one's share
+  EXPECT_EQ(refused[0].kind, ErrorKind::overloaded);
+
+  other.on_disconnected(fail(ErrorKind::unavailable, "killed"));
+  executor.run();
+  EXPECT_EQ(engine.cancelled.size(), 2u);
+  EXPECT_EQ(core.busy_slots(), 1u);
+  EXPECT_EQ(link.all<protocol::Heartbeat>().back().elsewhere_slots, 0u);
 }
 
 TEST_F(MinerCoreTest, BeatsWhileAttachedAndHelpsNoRetryAgainstARefusalForGood) {

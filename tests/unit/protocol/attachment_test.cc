@@ -19,9 +19,10 @@ struct Link final : NodeLink {
 };
 
 struct Idle final : NodeWork {
-  void on_work(RouterMessage) override {}
-  void on_detached() override {}
-  std::uint32_t busy_slots() const override { return 0; }
+  void on_work(Attachment&, RouterMessage) override {}
+  void on_detached(Attachment&) override {}
+  Heartbeat load(const Attachment&) const override { return now; }
+  Heartbeat now;
 };
 
 class AttachmentTest : public ::testing::Test {

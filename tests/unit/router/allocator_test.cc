@@ -219,6 +219,23 @@ TEST_F(AllocatorTest, TheDecisionListsTheBestFirstAndAFew) {
   EXPECT_LT(decision.candidates[0].cost, decision.candidates[15].cost);
 }
 
+TEST_F(AllocatorTest, WhatOtherRoutersHaveOfAMinerIsNotFree) {
+  AttachedNode& miner = add("a", 100, 4);
+  miner.models[0].kv_positions = 1024;
+  EXPECT_EQ(choose(work()), "a");
+  EXPECT_FALSE(nodes.heard(miner, {3, 3, 1, {}}));
+  EXPECT_EQ(choose(work()), "nobody");
+  EXPECT_EQ(nodes.free_slots(kModel), 0u);
+  EXPECT_TRUE(nodes.heard(miner, {3, 3, 0, {}}));
+  EXPECT_EQ(choose(work()), "a");
+  EXPECT_FALSE(nodes.heard(miner, {3, 3, 0, {960}}));  // of 1,024 positions; 128 are needed
+  EXPECT_EQ(choose(work()), "nobody");
+  EXPECT_TRUE(nodes.heard(miner, {3, 3, 0, {896}}));
+  EXPECT_EQ(choose(work()), "a");
+  nodes.heard(miner, {0xffffffff, 0xffffffff, 0xffffffff, {0xffffffff, 7}});
+  EXPECT_EQ(choose(work()), "nobody");
+}
+
 TEST(PrefixIndex, HoldsAsFarAsTheChainGoes) {
   PrefixIndex index;
   const std::vector<TokenId> prompt(256, 1);

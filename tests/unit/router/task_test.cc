@@ -122,6 +122,15 @@ TEST_F(TaskTest, AContinuationMayAlsoBeginBehindWhatWasGiven) {
   EXPECT_EQ(receipt(*run.heard->result).commitments.at(0).miner, second.id);
 }
 
+TEST_F(TaskTest, WhatAnotherRouterGivesBackIsUsedAtOnce) {
+  FakeNode& miner = add_miner(2);
+  miner.say(protocol::Heartbeat{1, 1, 1, {}});
+  submit(open());
+  EXPECT_TRUE(miner.heard<protocol::Assign>().empty());
+  miner.say(protocol::Heartbeat{1, 1, 0, {}});
+  EXPECT_EQ(miner.heard<protocol::Assign>().size(), 1u);
+}
+
 TEST_F(TaskTest, AMinerThatStallsIsReplaced) {
   FakeNode& first = add_miner(4, 200);
   FakeNode& second = add_miner(4, 100);

@@ -67,7 +67,7 @@ class ValidatorCoreTest : public testing::Test {
   crypto::PrivateKey key = crypto::PrivateKey::generate();
   crypto::PrivateKey miner = crypto::PrivateKey::generate();
   RecordingLink link;
-  ValidatorCore core{executor, key, {&engine}};
+  ValidatorCore core{executor, key, {&engine}, 4};
   protocol::Attachment attachment{executor, {}, core, {}};
 };
 
@@ -167,6 +167,29 @@ TEST_F(ValidatorCoreTest, ACancelledReplayHoldsItsRoomUntilTheEngineLetsGo) {
   executor.run();
   EXPECT_TRUE(link.results.empty());
   EXPECT_EQ(engine.replays.size(), 2u);
+}
+
+TEST_F(ValidatorCoreTest, AnswersTheRouterThatAsked) {
+  RecordingLink other_link;
+  protocol::Attachment other{executor, {}, core, {}};
+  core.bind(other);
+  other.bind(other_link);
+  other.on_connected();
+  other.on_message(protocol::Welcome{NodeId("other"), 60'000});
+  attachment.on_message(check(miner, "a"));
+  other.on_message(check(miner, "b"));
+  EXPECT_EQ(core.load(attachment).elsewhere_slots, 1u);
+  other.on_message(check(miner, "a"));                 // cannot be one of its own
+  other.on_message(protocol::Cancel{AttemptId("a")});  // nor is this
+  ASSERT_EQ(other_link.results.size(), 1u);
+  EXPECT_EQ(other_link.results[0].verdict.outcome, Outcome::inconclusive);
+  EXPECT_TRUE(engine.cancelled.empty());
+  for (auto& [handle, on_result] : engine.replays) on_result(engine::ReplayResult{});
+  executor.run();
+  ASSERT_EQ(link.results.size(), 1u);
+  EXPECT_EQ(link.results[0].attempt, AttemptId("a"));
+  ASSERT_EQ(other_link.results.size(), 2u);
+  EXPECT_EQ(other_link.results[1].attempt, AttemptId("b"));
 }
 
 TEST_F(ValidatorCoreTest, ALostConnectionEndsItsChecks) {

@@ -161,6 +161,8 @@ TEST(Codec, NamesTheNodeFieldBeyondItsLimit) {
   EXPECT_EQ(steps([](Steps& m) { m.first = ~0u; }), "steps.first: expected 0 to 131071, found 4294967295");
   EXPECT_EQ(steps([](Steps& m) { m.first = kMaxAnswerTokens - 1, m.steps.resize(2), m.logprobs.clear(); }),
             "steps.first + steps: expected 1 to 131072, found 131073");
+  EXPECT_EQ(error_of_node<Heartbeat>([](Heartbeat& m) { m.elsewhere_positions.resize(65); }),
+            "heartbeat.elsewhere_positions: expected 0 to 64 models, found 65");
   EXPECT_EQ(error_of_node<Submission>([](Submission& m) { m.commitment.attempt = AttemptId(); }),
             "submission.commitment.attempt: expected 1 to 128 bytes, found 0");
   EXPECT_EQ(error_of_node<Submission>([](Submission& m) { m.commitment.count = kMaxAnswerTokens + 1; }),

@@ -33,7 +33,7 @@ class RandomMessages {
       case 5:
         return protocol::CheckResult{attempt(), verdict()};
       default:
-        return protocol::Heartbeat{number()};
+        return protocol::Heartbeat{number(), number(), number(), {number(), number()}};
     }
   }
 
