@@ -4,7 +4,7 @@ set -eu
 packages="g++ cmake ninja-build ccache libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libboost1.81-dev
   nlohmann-json3-dev libcli11-dev libexpected-dev libssl-dev libsodium-dev libsqlite3-dev libpq-dev libedit-dev pkg-config"
 if [ "$1" = test ]; then
-  packages="$packages libgtest-dev libgmock-dev libbenchmark-dev python3 clang libclang-rt-14-dev curl postgresql-15"
+  packages="$packages libgtest-dev libgmock-dev libbenchmark-dev python3 clang libclang-rt-14-dev curl postgresql-15 haproxy"
   command -v node >/dev/null || packages="$packages nodejs"
   command -v npm >/dev/null || packages="$packages npm"
 fi
