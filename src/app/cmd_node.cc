@@ -43,6 +43,9 @@ void add_node(CLI::App& root, protocol::Role role, const std::string& help, cons
           "MiB at most for each model's key/value cache; 0 is its share of a quarter of the machine's memory")
       ->capture_default_str()
       ->transform(whole(0, 1 << 24));
+  if (role == protocol::Role::miner)
+    command->add_option("--only-for", options->only_for,
+                        "account to work for, and for nobody else; may be repeated");
   command->add_option("--isa", options->isa, kIsaHelp);
   examples(
       command,

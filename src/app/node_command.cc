@@ -132,6 +132,7 @@ Result<Exit> run_node(const NodeOptions& options) {
   hello.node = key->node_id();
   hello.models = loaded->offers;
   hello.slots = options.slots;
+  for (const std::string& account : options.only_for) hello.only_for.emplace_back(account);
   hello.isa = loaded->engines.front()->isa_name();
 
   miner::MinerCore miner(executor, *key, borrowed(loaded->engines), options.slots);

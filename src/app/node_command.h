@@ -11,11 +11,12 @@ namespace cortensor::app {
 
 struct NodeOptions {
   protocol::Role role = protocol::Role::miner;
-  std::vector<std::string> join;    // join links, with or without their tokens, one for each router
-  std::string join_token;           // instead of the links'
-  std::string join_token_file;      // that holds the token; instead of both
-  std::vector<std::string> models;  // PATH or ID=PATH
-  std::string key_path;             // made on first use
+  std::vector<std::string> join;      // join links, with or without their tokens, one for each router
+  std::string join_token;             // instead of the links'
+  std::string join_token_file;        // that holds the token; instead of both
+  std::vector<std::string> models;    // PATH or ID=PATH
+  std::string key_path;               // made on first use
+  std::vector<std::string> only_for;  // accounts; none: everybody
   std::string isa;
   std::size_t threads = 0;
   std::uint32_t slots = 8;

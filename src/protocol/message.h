@@ -24,6 +24,7 @@ inline constexpr std::size_t kMaxAnswerTokens = 1 << 17;
 inline constexpr std::size_t kMaxStepsPerMessage = 1024;
 inline constexpr std::size_t kMaxModelsPerNode = 64;
 inline constexpr std::size_t kMaxBatchSpeeds = 10;
+inline constexpr std::size_t kMaxAccountsPerNode = 64;
 inline constexpr std::size_t kMaxNameBytes = 128;
 inline constexpr std::size_t kMaxReasonBytes = 500;
 inline constexpr std::size_t kMaxFrameBytes = 8 << 20;
@@ -54,6 +55,7 @@ struct Hello {
   std::vector<ModelOffer> models;
   std::uint32_t slots = 0;  // sequences (miner) or checks (validator) at once
   std::string isa;          // of the kernels: for people and for choosing another kind of processor
+  std::vector<AccountId> only_for = {};  // a miner that works for nobody else; none: for everybody
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 

@@ -121,6 +121,7 @@ struct NodeEncoder {
     }
     to.set_slots(from.slots);
     to.set_isa(from.isa);
+    for (const AccountId& account : from.only_for) to.add_only_for(account.value);
   }
   void operator()(const Steps& from) const {
     v1::Steps& to = *frame.mutable_steps();
@@ -406,6 +407,10 @@ Hello take(Taker& in, const v1::Hello& from) {
   }
   to.slots = from.slots();
   to.isa = in.text("hello.isa", from.isa(), 0, kMaxNameBytes);
+  in.in_range("hello.only_for", static_cast<std::size_t>(from.only_for_size()), 0, kMaxAccountsPerNode, "");
+  for (int i = 0; i < from.only_for_size() && !in.failed(); ++i)
+    to.only_for.emplace_back(
+        in.text("hello.only_for[" + std::to_string(i) + "]", from.only_for(i), 1, kMaxNameBytes));
   return to;
 }
 

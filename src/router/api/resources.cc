@@ -74,6 +74,7 @@ void Api::nodes(http::Request&, http::Responder& responder) {
                     {"role", protocol::to_string(node.role)},
                     {"isa", node.isa},
                     {"slots", node.slots},
+                    {"dedicated", !node.only_for.empty()},
                     {"busy", node.busy},
                     {"busy_elsewhere", node.elsewhere},
                     {"kept_elsewhere", node.kept},

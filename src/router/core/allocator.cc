@@ -54,6 +54,9 @@ std::string_view obstacle(const AttachedNode& node, const AttachedModel& model, 
       std::find(work.service->miners.begin(), work.service->miners.end(), node.id) ==
           work.service->miners.end())
     return "not among the session's miners";
+  if (work.account != nullptr && !node.only_for.empty() &&
+      std::find(node.only_for.begin(), node.only_for.end(), *work.account) == node.only_for.end())
+    return "works for other accounts only";
   return {};
 }
 

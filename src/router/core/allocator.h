@@ -28,6 +28,7 @@ struct Work {
   std::uint64_t draw = 0;               // decides where chance does: equal work may get another number
   const std::set<NodeId>* except = {};  // miners that failed at it, had no room, or are at work on it
   const ledger::ServiceLevel* service = nullptr;
+  const AccountId* account = nullptr;  // whose it is; nullptr: of one for whom every miner works
 };
 
 class Allocator {

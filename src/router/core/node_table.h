@@ -42,6 +42,7 @@ struct AttachedNode {
   std::uint32_t elsewhere = 0;  // and by other routers, as it says
   std::uint32_t kept = 0;       // slots that it keeps for other routers
   std::vector<AttachedModel> models;
+  std::vector<AccountId> only_for;  // it works for nobody else; none: for everybody
   std::uint32_t strikes = 0;
   bool quarantined = false;  // its link is closing
   Clock::time_point last_heard;

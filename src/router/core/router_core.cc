@@ -133,6 +133,7 @@ Result<AttachedNode> RouterCore::admit(protocol::LinkId link, const protocol::He
   node.role = hello.role;
   node.isa = hello.isa;
   node.slots = hello.slots;
+  node.only_for = hello.only_for;
   node.last_heard = executor_.now();
   return node;
 }

@@ -28,6 +28,7 @@ Work work_of(const ledger::SessionSpec& session, const protocol::ModelManifest& 
   work.prompt_tokens = request.prompt.size() + given;
   work.answer_tokens = request.max_tokens - given;
   work.service = &session.service;
+  work.account = &session.account;
   return work;
 }
 
@@ -115,7 +116,8 @@ Result<TaskId> TaskTable::submit(TaskSpec spec, std::shared_ptr<TaskListener> li
     const std::size_t able = context_.allocator.able(work_of(rules, model, request, 0));
     if (able < needed)
       return fail(ErrorKind::unavailable,
-                  expected + "with memory for it that reach what the session asks for, " +
+                  expected +
+                      "with memory for it that work for this account and reach what the session asks for, " +
                       std::to_string(able) + " of " + std::to_string(attached) + " do");
     copies.push_back(static_cast<std::uint32_t>(std::min<std::size_t>(copies_of(rules), able)));
   }

@@ -265,5 +265,22 @@ TEST(PrefixIndex, ForgetsTheLongestUnused) {
   EXPECT_TRUE(index.held(keys(2)).empty());
 }
 
+TEST_F(AllocatorTest, ADedicatedMinerWorksForItsAccountsAlone) {
+  add_known("dedicated", 100).only_for = {AccountId("acct_1"), AccountId("acct_2")};
+  const AccountId mine("acct_2"), other("acct_3");
+  Work asked = work();
+  asked.account = &other;
+  EXPECT_EQ(choose(asked), "nobody");
+  ASSERT_EQ(decision.excluded.size(), 1u);
+  EXPECT_EQ(decision.excluded[0].reason, "works for other accounts only");
+  EXPECT_EQ(allocator.able(asked), 0u);
+  asked.account = &mine;
+  EXPECT_EQ(choose(asked), "dedicated");
+  add_known("anybody's", 10);
+  EXPECT_EQ(choose(asked), "dedicated");
+  asked.account = &other;
+  EXPECT_EQ(choose(asked), "anybody's");
+}
+
 }  // namespace
 }  // namespace cortensor::router

@@ -157,6 +157,8 @@ class RandomMessages {
                unit() * 1e3};
     to.slots = number();
     to.isa = text(0, protocol::kMaxNameBytes);
+    to.only_for.resize(length(0, protocol::kMaxAccountsPerNode));
+    for (AccountId& account : to.only_for) account = AccountId(name());
     return to;
   }
   protocol::Steps steps() {
