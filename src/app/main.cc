@@ -17,10 +17,10 @@ int main(int argc, char** argv) {
 
   namespace app = cortensor::app;
   for (const auto add :
-       {app::add_up, app::add_chat, app::add_embed, app::add_session, app::add_verify, app::add_models,
-        app::add_generate, app::add_convert, app::add_quantize, app::add_inspect, app::add_perplexity,
-        app::add_logits, app::add_bench, app::add_router, app::add_miner, app::add_validator,
-        app::add_account, app::add_invite})
+       {app::add_up, app::add_chat, app::add_embed, app::add_batch, app::add_session, app::add_verify,
+        app::add_models, app::add_generate, app::add_convert, app::add_quantize, app::add_inspect,
+        app::add_perplexity, app::add_logits, app::add_bench, app::add_router, app::add_miner,
+        app::add_validator, app::add_account, app::add_invite})
     add(root);
 
   CLI11_PARSE(root, argc, argv);

@@ -8,6 +8,7 @@ namespace cortensor::app {
 void add_up(CLI::App& root);
 void add_chat(CLI::App& root);
 void add_embed(CLI::App& root);
+void add_batch(CLI::App& root);
 void add_generate(CLI::App& root);
 void add_session(CLI::App& root);
 void add_verify(CLI::App& root);

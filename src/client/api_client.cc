@@ -2,82 +2,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "client/json_answer.h"
 #include "http/sse.h"
 
 namespace cortensor::client {
 namespace {
-
-using Json = nlohmann::json;
-
-ErrorKind kind_of(int status) {
-  switch (status) {
-    case 400:
-      return ErrorKind::invalid_input;
-    case 401:
-      return ErrorKind::unauthenticated;
-    case 402:
-      return ErrorKind::payment_required;
-    case 403:
-      return ErrorKind::forbidden;
-    case 404:
-      return ErrorKind::not_found;
-    case 409:
-      return ErrorKind::conflict;
-    case 429:
-      return ErrorKind::overloaded;
-    case 503:
-      return ErrorKind::unavailable;
-    case 504:
-      return ErrorKind::timed_out;
-    default:
-      return ErrorKind::internal;
-  }
-}
-
-Error error_of(int status, const std::string& body) {
-  const Json json = Json::parse(body, nullptr, false);
-  if (json.is_object() && json.contains("error") && json["error"].is_object() &&
-      json["error"].contains("message") && json["error"]["message"].is_string()) {
-    const bool away = json["error"].value("code", Json()) == "unavailable";
-    return fail(away ? ErrorKind::unavailable : kind_of(status), json["error"]["message"].get<std::string>());
-  }
-  return fail(kind_of(status), "the router answered with status " + std::to_string(status));
-}
-
-// Fields of a router's answer; what is missing or of another type reads as nothing.
-template <class T>
-T field(const Json& json, const char* name, T otherwise = {}) {
-  if (!json.is_object()) return otherwise;
-  const auto at = json.find(name);
-  if (at == json.end()) return otherwise;
-  if constexpr (std::is_same_v<T, std::string>)
-    return at->is_string() ? at->get<std::string>() : otherwise;
-  else if constexpr (std::is_floating_point_v<T>)
-    return at->is_number() ? at->get<T>() : otherwise;
-  else if (at->is_number_unsigned() && !std::in_range<T>(at->get<std::uint64_t>()))
-    return otherwise;
-  else
-    return at->is_number_integer() && std::in_range<T>(at->get<std::int64_t>()) ? at->get<T>() : otherwise;
-}
-
-// What a terminal handed us may not be UTF-8.
-template <class AnyJson>
-std::string text_of(const AnyJson& body) {
-  return body.dump(-1, ' ', false, AnyJson::error_handler_t::replace);
-}
-
-Result<Json> parse(const Result<std::string>& body) {
-  if (!body) return body.error();
-  Json json = Json::parse(*body, nullptr, false);
-  if (json.is_discarded()) return fail(ErrorKind::corrupt, "the router's answer is not JSON");
-  return json;
-}
 
 std::optional<std::int64_t> amount(const Json& json, const char* name) {
   const auto at = json.find(name);
@@ -123,15 +57,6 @@ Result<SessionRow> session_from(const Result<std::string>& body) {
   const auto json = parse(body);
   if (!json) return json.error();
   return session_from(*json);
-}
-
-// An object with an array `data`.
-Result<Json> list_from(const Result<std::string>& body) {
-  auto json = parse(body);
-  if (!json) return json;
-  if (!json->is_object() || !json->contains("data") || !(*json)["data"].is_array())
-    return fail(ErrorKind::corrupt, "the router's answer is not a list");
-  return json;
 }
 
 // Takes what an answer, or its last event, says of itself.
@@ -192,12 +117,13 @@ ApiClient::ApiClient(std::vector<std::string> routers, std::string api_key, http
     while (url.ends_with('/')) url.pop_back();  // paths begin with one
 }
 
-http::ClientRequest ApiClient::request(std::string method, const std::string& path, std::string body) const {
+http::ClientRequest ApiClient::request(std::string method, const std::string& path, std::string body,
+                                       std::string type) const {
   http::ClientRequest out;
   out.method = std::move(method);
   out.url = router() + path;
   if (!api_key_.empty()) out.headers.push_back({"Authorization", "Bearer " + api_key_});
-  if (!body.empty()) out.headers.push_back({"Content-Type", "application/json"});
+  if (!body.empty()) out.headers.push_back({"Content-Type", std::move(type)});
   out.body = std::move(body);
   return out;
 }
@@ -211,9 +137,10 @@ void ApiClient::find_router() {
   }
 }
 
-Result<std::string> ApiClient::call(std::string method, const std::string& path, std::string body) {
+Result<std::string> ApiClient::call(std::string method, const std::string& path, std::string body,
+                                    std::string type) {
   find_router();
-  auto response = http_.request(request(std::move(method), path, std::move(body)));
+  auto response = http_.request(request(std::move(method), path, std::move(body), std::move(type)));
   if (!response) return response.error();
   if (response->status / 100 != 2) return error_of(response->status, response->body);
   return std::move(response->body);

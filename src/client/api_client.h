@@ -110,6 +110,21 @@ struct Reconnecting {
   std::chrono::milliseconds patience{60'000};  // without anything new
 };
 
+struct NewBatch {
+  std::string input_file, endpoint;
+  std::string session;  // empty: the router's implicit ones
+};
+
+struct BatchRow {
+  std::string id, status, endpoint;
+  std::string output_file, error_file;  // empty: none, or not yet
+  std::int64_t total = 0, completed = 0, failed = 0;
+  std::int64_t created_at = 0, expires_at = 0;  // Unix seconds
+  std::vector<std::string> faults;              // of its input
+
+  bool ended() const;
+};
+
 class ApiClient {
  public:
   // routers: base URLs, at least one; the first one that answers is used.
@@ -134,6 +149,15 @@ class ApiClient {
   // The one in use.
   const std::string& router() const { return routers_[current_]; }
 
+  // The id of a file with this content, for a batch to read.
+  Result<std::string> upload(const std::string& name, const std::string& content);
+  // Its content goes to on_chunk as it arrives.
+  Status download(const std::string& file, const std::function<bool(std::string_view)>& on_chunk);
+  Result<BatchRow> create_batch(const NewBatch& wanted);
+  Result<BatchRow> batch(const std::string& id);
+  Result<BatchRow> cancel_batch(const std::string& id);
+  Result<std::vector<BatchRow>> batches();  // the newest 100
+
   // Ends the call in progress, and every later one. Thread-safe.
   void cancel();
 
@@ -144,9 +168,11 @@ class ApiClient {
   void find_router();
   void next_router() { current_ = (current_ + 1) % routers_.size(); }
   Status pause(std::chrono::milliseconds time);
-  http::ClientRequest request(std::string method, const std::string& path, std::string body = {}) const;
+  http::ClientRequest request(std::string method, const std::string& path, std::string body = {},
+                              std::string type = "application/json") const;
   // The body of a 2xx response; another status becomes the API's own error message.
-  Result<std::string> call(std::string method, const std::string& path, std::string body = {});
+  Result<std::string> call(std::string method, const std::string& path, std::string body = {},
+                           std::string type = "application/json");
 
   std::vector<std::string> routers_;
   std::size_t current_ = 0;

@@ -12,9 +12,11 @@
 #include "base/log.h"
 #include "crypto/ed25519.h"
 #include "http/server.h"
+#include "ledger/batch_thread.h"
 #include "ledger/open_ledger.h"
 #include "ledger/settlement_thread.h"
 #include "router/api/api.h"
+#include "router/api/batch_runner.h"
 #include "router/core/router_core.h"
 #include "router/model_loader.h"
 #include "wire/node_server.h"
@@ -119,15 +121,17 @@ Status set_prices(ledger::Ledger& ledger, const std::vector<RouterModel>& models
 // In the order of dependence: the servers go first.
 struct RouterNode::Parts {
   Parts(FolderLock folder, crypto::PrivateKey identity, std::unique_ptr<ledger::Ledger> book,
-        std::unique_ptr<ledger::Ledger> book_for_settling, Catalogue models, CoreOptions options,
-        http::AsioExecutor& executor)
+        std::unique_ptr<ledger::Ledger> book_for_settling, std::unique_ptr<ledger::BatchStore> batch_store,
+        Catalogue models, CoreOptions options, http::AsioExecutor& executor)
       : lock(std::move(folder)),
         key(std::move(identity)),
         ledger(std::move(book)),
         settler(std::move(book_for_settling), executor),
         catalogue(std::move(models)),
         core(std::move(options), catalogue, key, executor, *ledger, settler, links),
-        api(core) {}
+        batches(std::move(batch_store), executor),
+        runner(core, batches),
+        api(core, &desk) {}
 
   FolderLock lock;
   crypto::PrivateKey key;
@@ -136,6 +140,9 @@ struct RouterNode::Parts {
   Catalogue catalogue;
   LateLinks links;
   RouterCore core;
+  ledger::BatchThread batches;
+  BatchRunner runner;
+  BatchDesk desk{batches, runner};
   Api api;
   std::unique_ptr<wire::NodeServer> nodes;
   std::unique_ptr<http::Server> server;
@@ -160,13 +167,15 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   if (!ledger) return std::move(ledger).error();
   auto ledger_for_settling = ledger::open_ledger(options.ledger, logged("settlement"));
   if (!ledger_for_settling) return std::move(ledger_for_settling).error();
+  auto batches = ledger::open_batch_store(options.ledger, logged("batches"));
+  if (!batches) return std::move(batches).error();
   if (ledger::is_url(options.ledger)) options.core.session_lease = kSessionLease;
   if (auto status = set_prices(**ledger, options.models); !status) return status.error();
 
   options.core.arithmetic_version = arith::kArithmeticVersion;
   auto parts = std::make_unique<Parts>(std::move(*lock), std::move(*key), std::move(*ledger),
-                                       std::move(*ledger_for_settling), std::move(catalogue),
-                                       std::move(options.core), executor);
+                                       std::move(*ledger_for_settling), std::move(*batches),
+                                       std::move(catalogue), std::move(options.core), executor);
 
   wire::NodeServerOptions node_options;
   node_options.address = options.node_address;
@@ -182,6 +191,7 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   api_options.certificate_chain_file = options.tls_certificate;
   api_options.private_key_file = options.tls_key;
   api_options.limits.connections = connections_granted();
+  api_options.uploads = [api = &parts->api](const http::Request& head) { return api->sink_for(head); };
   auto server = http::Server::listen(executor, api_options,
                                      [api = &parts->api](http::Request request, http::Responder responder) {
                                        api->handle(std::move(request), std::move(responder));
@@ -190,6 +200,7 @@ Result<std::unique_ptr<RouterNode>> RouterNode::start(RouterOptions options, htt
   parts->server = std::move(*server);
 
   parts->core.start();
+  parts->runner.start();
   log::info("router_started", {{"router", parts->key.node_id().value},
                                {"api_port", parts->server->port()},
                                {"node_port", parts->nodes->port()},

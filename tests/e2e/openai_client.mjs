@@ -1,6 +1,6 @@
 // Uses the official client the way its documentation shows; any difference from the real API would throw here.
 import assert from 'node:assert/strict';
-import OpenAI from 'openai';
+import OpenAI, {toFile} from 'openai';
 
 const client = new OpenAI();  // OPENAI_BASE_URL and OPENAI_API_KEY
 
@@ -80,6 +80,36 @@ assert.deepEqual(numbers.data[0].embedding.map(Math.fround), vectors[0].map(Math
 const short = await client.embeddings.create({model, input: [5, 6, 7], dimensions: 16});
 assert.equal(short.data[0].embedding.length, 16);
 await assert.rejects(client.embeddings.create({model, input, dimensions: 9999}), OpenAI.BadRequestError);
+
+const url = '/v1/chat/completions';
+const requests = [1, 2, 3].map((seed) => ({custom_id: `r${seed}`, method: 'POST', url, body: {model, messages, seed, max_tokens: 10}}));
+const jsonl = requests.map((request) => JSON.stringify(request)).join('\n');
+const file = await client.files.create({file: await toFile(Buffer.from(jsonl), 'requests.jsonl'), purpose: 'batch'});
+assert.equal(file.bytes, jsonl.length);
+assert.equal(await (await client.files.content(file.id)).text(), jsonl);
+assert.equal((await client.files.retrieve(file.id)).filename, 'requests.jsonl');
+let batch = await client.batches.create(
+  {input_file_id: file.id, endpoint: url, completion_window: '24h', metadata: {name: 'mine'}});
+while (['validating', 'in_progress', 'finalizing'].includes(batch.status)) {
+  await new Promise((wake) => setTimeout(wake, 100));
+  batch = await client.batches.retrieve(batch.id);
+}
+assert.equal(batch.status, 'completed');
+assert.deepEqual(batch.request_counts, {total: 3, completed: 3, failed: 0});
+assert.equal(batch.metadata.name, 'mine');
+const output = (await (await client.files.content(batch.output_file_id)).text()).trim().split('\n').map((line) => JSON.parse(line));
+assert.deepEqual(output.map((line) => line.custom_id), ['r1', 'r2', 'r3']);
+assert.equal(output[1].response.body.choices[0].message.content,
+             (await client.chat.completions.create(requests[1].body)).choices[0].message.content);
+const batches = [];
+for await (const one of client.batches.list({limit: 1})) batches.push(one.id);
+assert.deepEqual(batches, [batch.id]);
+const names = [];
+for await (const one of client.files.list()) names.push(one.id);
+assert.deepEqual(names.sort(), [file.id, batch.output_file_id].sort());
+await assert.rejects(client.batches.cancel(batch.id), OpenAI.ConflictError);
+assert.equal((await client.files.del(file.id)).deleted, true);
+await assert.rejects(client.files.retrieve(file.id), OpenAI.NotFoundError);
 
 await assert.rejects(client.chat.completions.create({model: 'nope', messages}), OpenAI.NotFoundError);
 await assert.rejects(client.chat.completions.create({model, messages, temperature: 9}), OpenAI.BadRequestError);

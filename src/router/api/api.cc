@@ -11,7 +11,7 @@ constexpr std::size_t kKeyIdDigits = 16;
 
 }  // namespace
 
-Api::Api(RouterCore& core) : core_(core) {
+Api::Api(RouterCore& core, BatchDesk* desk) : core_(core), desk_(desk) {
   add("POST", "/v1/chat/completions", &Api::chat);
   add("POST", "/v1/completions", &Api::completion);
   add("POST", "/v1/embeddings", &Api::embed);
@@ -28,6 +28,16 @@ Api::Api(RouterCore& core) : core_(core) {
   add_open("GET", "/v1/nodes", &Api::nodes);
   add_open("GET", "/healthz", &Api::health);
   add_open("GET", "/metrics", &Api::metrics);
+  if (desk_ == nullptr) return;
+  add("POST", "/v1/files", &Api::upload_file);
+  add("GET", "/v1/files", &Api::list_files);
+  add("GET", "/v1/files/{id}", &Api::show_file);
+  add("GET", "/v1/files/{id}/content", &Api::file_content);
+  add("DELETE", "/v1/files/{id}", &Api::delete_file);
+  add("POST", "/v1/batches", &Api::create_batch);
+  add("GET", "/v1/batches", &Api::list_batches);
+  add("GET", "/v1/batches/{id}", &Api::show_batch);
+  add("POST", "/v1/batches/{id}/cancel", &Api::cancel_batch);
 }
 
 void Api::add(std::string_view method, std::string_view path, Handler handler) {

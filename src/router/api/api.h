@@ -2,6 +2,7 @@
 // docs/spec/http-api.md
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,17 +10,25 @@
 
 #include "http/route_table.h"
 #include "http/server.h"
+#include "router/api/batch_runner.h"
 #include "router/api/body_reader.h"
 #include "router/api/completion_request.h"
 #include "router/api/event_id.h"
+#include "router/api/file_upload.h"
 #include "router/core/router_core.h"
 
 namespace cortensor::router {
 
+// Where files and batches are.
+struct BatchDesk {
+  ledger::BatchThread& store;
+  BatchRunner& runner;
+};
+
 class Api {
  public:
-  // The core outlives the API.
-  explicit Api(RouterCore& core);
+  // Both outlive the API. Without a desk there are no files and no batches.
+  explicit Api(RouterCore& core, BatchDesk* desk = nullptr);
   ~Api() { *alive_ = false; }
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
@@ -28,6 +37,8 @@ class Api {
   void handle(http::Request request, http::Responder responder) const {
     routes_(std::move(request), std::move(responder));
   }
+  // Where the body of a request goes that is too long to be kept; null: nowhere else.
+  std::shared_ptr<http::BodySink> sink_for(const http::Request& head);
 
  private:
   struct Caller {
@@ -75,6 +86,19 @@ class Api {
   void close_session(const Caller& caller, http::Request& request, http::Responder& responder);
   Json session_json(const ledger::Session& session);
 
+  // files.cc
+  void upload_file(const Caller& caller, http::Request& request, http::Responder& responder);
+  void list_files(const Caller& caller, http::Request& request, http::Responder& responder);
+  void show_file(const Caller& caller, http::Request& request, http::Responder& responder);
+  void file_content(const Caller& caller, http::Request& request, http::Responder& responder);
+  void delete_file(const Caller& caller, http::Request& request, http::Responder& responder);
+
+  // batches.cc
+  void create_batch(const Caller& caller, http::Request& request, http::Responder& responder);
+  void list_batches(const Caller& caller, http::Request& request, http::Responder& responder);
+  void show_batch(const Caller& caller, http::Request& request, http::Responder& responder);
+  void cancel_batch(const Caller& caller, http::Request& request, http::Responder& responder);
+
   // why.cc
   void why(const Caller& caller, http::Request& request, http::Responder& responder);
 
@@ -89,6 +113,8 @@ class Api {
   Json model_json(const ServedModel& model);
 
   RouterCore& core_;
+  BatchDesk* const desk_;
+  std::map<AccountId, std::size_t> uploads_;  // in progress
   http::RouteTable routes_;
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // false once destroyed: late callbacks look first

@@ -54,7 +54,7 @@ std::string fingerprint_of(const ServedModel& model, std::uint32_t arithmetic_ve
 
 CompletionReply::CompletionReply(const CompletionCall& call, const ServedModel& model,
                                  std::uint32_t arithmetic_version, std::size_t choices, std::int64_t created,
-                                 http::Responder responder)
+                                 std::optional<http::Responder> responder)
     : chat_(call.chat),
       stream_(call.stream),
       include_usage_(call.include_usage),
@@ -103,7 +103,7 @@ http::Headers CompletionReply::task_headers() const {
 void CompletionReply::open_stream() {
   http::Headers headers = http::sse_headers();
   for (auto& header : task_headers()) headers.push_back(std::move(header));
-  events_ = responder_.start_stream(200, std::move(headers));
+  events_ = responder_->start_stream(200, std::move(headers));
 }
 
 // The first time, the status is given away for the comments: what comes later is told in events.
@@ -255,17 +255,21 @@ void CompletionReply::contradict() {
 
 void CompletionReply::on_done(const TaskResult& result) {
   if (contradicted_) return;
-  const std::string usage = usage_of(result).dump();
+  if (!stream_) return responder_->respond(answer(result));
+  if (!events_) open_stream();
+  std::string event = "data: " + head_ + "\"choices\":[]";
+  if (include_usage_) event += ",\"usage\":" + usage_of(result).dump();
+  events_->write(event + ",\"cortensor\":" + proof(result).dump() + "}\n\ndata: [DONE]\n\n");
+  events_->finish();
+}
+
+Json CompletionReply::proof(const TaskResult& result) const {
   Json proof = proof_of(result);
   proof["seed"] = seed_;
-  if (stream_) {
-    if (!events_) open_stream();
-    std::string event = "data: " + head_ + "\"choices\":[]";
-    if (include_usage_) event += ",\"usage\":" + usage;
-    events_->write(event + ",\"cortensor\":" + proof.dump() + "}\n\ndata: [DONE]\n\n");
-    events_->finish();
-    return;
-  }
+  return proof;
+}
+
+http::Response CompletionReply::answer(const TaskResult& result) const {
   std::string choices;
   for (std::uint32_t i = 0; i < parts_.size(); ++i) {
     const Part& part = parts_[i];
@@ -278,15 +282,15 @@ void CompletionReply::on_done(const TaskResult& result) {
     choices += ",\"finish_reason\":\"" + std::string(to_string(part.finish)) + "\"}";
   }
   http::Response response =
-      http::json_response(200, head_ + "\"choices\":[" + choices + "],\"usage\":" + usage +
-                                   ",\"cortensor\":" + proof.dump() + "}");
+      http::json_response(200, head_ + "\"choices\":[" + choices + "],\"usage\":" + usage_of(result).dump() +
+                                   ",\"cortensor\":" + proof(result).dump() + "}");
   for (auto& header : task_headers()) response.headers.push_back(std::move(header));
-  responder_.respond(std::move(response));
+  return response;
 }
 
 void CompletionReply::on_failed(const Error& error) {
   http::Response response = refusal(error, latest_.eta);
-  if (!events_) return responder_.respond(std::move(response));
+  if (!events_) return responder_->respond(std::move(response));
   events_->write(http::sse_data(response.body));
   events_->finish();
 }

@@ -12,21 +12,23 @@
 #include "router/api/catch_up.h"
 #include "router/api/completion_request.h"
 #include "router/api/event_id.h"
-#include "router/core/task.h"
+#include "router/api/reply.h"
 
 namespace cortensor::router {
 
-class CompletionReply final : public TaskListener {
+class CompletionReply final : public Reply {
  public:
-  // `model` outlives the reply. created: Unix time in seconds.
+  // `model` outlives the reply. created: Unix time in seconds. Without a responder nobody is answered.
   CompletionReply(const CompletionCall& call, const ServedModel& model, std::uint32_t arithmetic_version,
-                  std::size_t choices, std::int64_t created, http::Responder responder);
+                  std::size_t choices, std::int64_t created, std::optional<http::Responder> responder);
 
   // Of a stream, whose events have ids then: it goes on behind where `at` says that its client is. One
   // request for each choice.
   void identify(EventId at, std::span<const GenerationRequest> requests);
-  // Before anything is told. stop: ends the task, in a later turn.
+  // stop: ends the task of a stream, in a later turn.
   void begin(const TaskId& task, const Standing& standing, std::function<void()> stop);
+  void begin(const TaskId& task, const Standing& standing) override { begin(task, standing, {}); }
+  http::Response answer(const TaskResult& result) const override;
 
   void on_waiting(const Standing& standing) override;
   void on_delta(const Delta& delta) override;
@@ -55,6 +57,7 @@ class CompletionReply final : public TaskListener {
   // What comes is not what the client has the beginning of.
   void contradict();
   http::Headers task_headers() const;
+  Json proof(const TaskResult& result) const;
 
   const bool chat_;
   const bool stream_;
@@ -64,7 +67,7 @@ class CompletionReply final : public TaskListener {
   const ServedModel& model_;
   const std::int64_t created_;
   const std::string fingerprint_;
-  http::Responder responder_;
+  std::optional<http::Responder> responder_;
   std::optional<http::Stream> events_;
   TaskId task_;
   const std::string tier_;

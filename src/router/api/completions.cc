@@ -8,6 +8,7 @@
 #include "router/api/completion_request.h"
 #include "router/api/embedding_reply.h"
 #include "router/api/embedding_request.h"
+#include "router/api/task_start.h"
 
 namespace cortensor::router {
 namespace {
@@ -98,7 +99,7 @@ void Api::embed(const Caller& caller, http::Request& request, http::Responder& r
 
   auto reply = std::make_shared<EmbeddingReply>(*call, spec->requests.size(), responder);
   if (const auto started = start(caller, call->session, std::move(*spec), reply, responder))
-    reply->begin(started->standing);
+    reply->begin(started->task, started->standing);
 }
 
 template <typename Call>
@@ -135,34 +136,18 @@ Parsed<const ServedModel*> Api::model_of(const std::string& name, const http::Re
   return model;
 }
 
-std::optional<Api::Started> Api::start(const Caller& caller, const std::string& named, TaskSpec spec,
+std::optional<Api::Started> Api::start(const Caller& caller, const std::string& session, TaskSpec spec,
                                        std::shared_ptr<TaskListener> reply,
                                        const http::Responder& responder) {
-  const auto refuse = [&](const Error& error, std::string_view param = {}) {
-    respond_error(responder, error, param);
-    return std::nullopt;
-  };
-  const std::string& id = spec.model->manifest.id;
-  Result<ledger::Session> session = fail(ErrorKind::internal, "");
-  if (!named.empty()) {
-    session = core_.sessions().find(caller.account, SessionId(named));
-  } else {
-    const auto price = core_.ledger().price(id);
-    if (!price) return refuse(price.error());
-    const auto need = worst_case(ledger::SessionSpec{}, *price, spec.requests);
-    if (!need) return refuse(need.error());
-    session =
-        core_.sessions().implicit(caller.account, caller.key_id, id, *need, core_.executor().wall_now());
-  }
-  if (!session) return refuse(session.error(), named.empty() ? "" : "session");
-
-  spec.account = caller.account;
-  spec.session = std::move(*session);
   const TaskTable::Demand demand = core_.task_table().demand_of(spec);
   const std::weak_ptr<TaskListener> listening = reply;
-  const auto task = core_.submit(std::move(spec), std::move(reply));
+  const auto task = start_task(core_, {caller.account, caller.key_id, SessionId(session)}, std::move(spec),
+                               std::move(reply));
   if (!task) {
-    responder.respond(refusal(task.error(), core_.task_table().time_to_room(demand)));
+    if (task.error().error.kind == ErrorKind::overloaded)
+      responder.respond(refusal(task.error().error, core_.task_table().time_to_room(demand)));
+    else
+      respond_error(responder, task.error());
     return std::nullopt;
   }
   // A task that has let go of this client may be another one's by now.

@@ -37,14 +37,15 @@ std::string json_base64(std::span<const float> elements) {
 
 }  // namespace
 
-EmbeddingReply::EmbeddingReply(const EmbeddingCall& call, std::size_t inputs, http::Responder responder)
+EmbeddingReply::EmbeddingReply(const EmbeddingCall& call, std::size_t inputs,
+                               std::optional<http::Responder> responder)
     : model_(call.model), base64_(call.base64), responder_(std::move(responder)), embeddings_(inputs, "[]") {}
 
 void EmbeddingReply::on_embedding(std::uint32_t choice, std::span<const float> elements) {
   embeddings_[choice] = base64_ ? json_base64(elements) : json_numbers(elements);
 }
 
-void EmbeddingReply::on_done(const TaskResult& result) {
+http::Response EmbeddingReply::answer(const TaskResult& result) const {
   std::uint64_t tokens = 0;
   for (const ChoiceResult& choice : result.choices) tokens += choice.prompt_tokens;
   std::string data;
@@ -59,11 +60,11 @@ void EmbeddingReply::on_done(const TaskResult& result) {
                                                          R"(,"cortensor":)" + proof_of(result).dump() + "}");
   for (auto& header : queue_headers(admitted_)) response.headers.push_back(std::move(header));
   response.headers.emplace_back("X-Request-Id", result.task.value);
-  responder_.respond(std::move(response));
+  return response;
 }
 
 void EmbeddingReply::on_failed(const Error& error) {
-  responder_.respond(refusal(error, latest_.eta));
+  responder_->respond(refusal(error, latest_.eta));
 }
 
 }  // namespace cortensor::router

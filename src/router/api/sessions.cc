@@ -1,9 +1,9 @@
 // /v1/sessions: money set aside for a model under stated rules. Spec: docs/spec/http-api.md, 4
-#include <charconv>
 #include <cmath>
 
 #include "base/hex.h"
 #include "router/api/api.h"
+#include "router/api/pages.h"
 
 namespace cortensor::router {
 namespace {
@@ -11,10 +11,6 @@ namespace {
 constexpr std::int64_t kDefaultLifetime = 3600;
 constexpr double kDefaultProbability = 0.1;
 constexpr std::size_t kDefaultPage = 20, kMaxPage = 100;
-
-Json time_json(WallTime time) {
-  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
-}
 
 Json optional_json(const std::optional<Credits>& amount) {
   return amount ? Json(amount->micro) : Json(nullptr);
@@ -118,33 +114,16 @@ void Api::create_session(const Caller& caller, http::Request& request, http::Res
 }
 
 void Api::list_sessions(const Caller& caller, http::Request& request, http::Responder& responder) {
-  std::size_t limit = kDefaultPage;
-  const auto page = request.query_value("limit");
-  if (!page) return respond_error(responder, page.error(), "limit");
-  if (const auto& wanted = *page) {
-    const char* end = wanted->data() + wanted->size();
-    const auto [stopped, problem] = std::from_chars(wanted->data(), end, limit);
-    if (problem != std::errc() || stopped != end || limit < 1 || limit > kMaxPage)
-      return respond_error(responder,
-                           fail(ErrorKind::invalid_input, "limit: expected 1 to " + std::to_string(kMaxPage)),
-                           "limit");
-  }
-  const auto last = request.query_value("after");
-  if (!last) return respond_error(responder, last.error(), "after");
+  const auto page = page_of(request, kDefaultPage, kMaxPage);
+  if (!page) return respond_error(responder, page.error());
   std::optional<SessionId> after;
-  if (*last) after = SessionId(**last);
+  if (!page->after.empty()) after = SessionId(page->after);
   // One more than asked for tells whether there are more.
-  auto sessions = core_.ledger().list_sessions(caller.account, limit + 1, after);
+  const auto sessions = core_.ledger().list_sessions(caller.account, page->limit + 1, after);
   if (!sessions) return respond_error(responder, sessions.error(), after ? "after" : "");
-  const bool more = sessions->size() > limit;
-  if (more) sessions->pop_back();
-  Json data = Json::array();
-  for (const ledger::Session& session : *sessions) data.push_back(session_json(session));
-  respond_json(responder, {{"object", "list"},
-                           {"data", data},
-                           {"first_id", sessions->empty() ? Json(nullptr) : Json(sessions->front().id.value)},
-                           {"last_id", sessions->empty() ? Json(nullptr) : Json(sessions->back().id.value)},
-                           {"has_more", more}});
+  Json rows = Json::array();
+  for (const ledger::Session& session : *sessions) rows.push_back(session_json(session));
+  respond_json(responder, list_json(std::move(rows), *page));
 }
 
 void Api::show_session(const Caller& caller, http::Request& request, http::Responder& responder) {
@@ -196,7 +175,7 @@ Json Api::session_json(const ledger::Session& session) {
           {"implicit", spec.implicit},
           {"opened_at", time_json(session.opened)},
           {"expires_at", time_json(spec.expiry)},
-          {"ended_at", session.ended ? time_json(*session.ended) : Json(nullptr)}};
+          {"ended_at", time_json(session.ended)}};
 }
 
 }  // namespace cortensor::router

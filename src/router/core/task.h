@@ -83,6 +83,8 @@ class TaskListener {
   virtual std::size_t on_retract(std::uint32_t choice) = 0;
   virtual void on_finish(std::uint32_t choice,
                          FinishReason reason) = 0;  // the text is complete; the check follows
+  // Before the task is paid for. What is returned is written in the transaction that pays, or nobody is paid.
+  virtual std::optional<ledger::LineResult> on_settling(const TaskResult& /*result*/) { return {}; }
   virtual void on_done(const TaskResult& result) = 0;
   virtual void on_failed(const Error& error) = 0;
 };

@@ -280,6 +280,10 @@ void TaskTable::settle(Task& task) {
     if (!one) return fail_task(task.id, std::move(one).error());
     if (*one) settlements.push_back(std::move(**one));
   }
+  if (const auto line = task.listener ? task.listener->on_settling(settled->result) : std::nullopt) {
+    for (ledger::Settlement& one : settlements) one.line = {line->batch, line->epoch, line->line, false, {}};
+    if (!settlements.empty()) settlements.back().line = line;
+  }
   task.settling = true;
   context_.settler.settle(std::move(settlements), context_.executor.wall_now(),
                           [this, alive = alive_, id = task.id, settled](const Status& booked) {
