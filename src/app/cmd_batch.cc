@@ -82,8 +82,8 @@ bool wants_cancel(const std::string& id) {
 }
 
 // Until it has ended; nothing: it was left alone.
-Result<std::optional<client::BatchRow>> wait_for_end(client::ApiClient& api, const std::string& id) {
-  CtrlC ctrl_c;
+Result<std::optional<client::BatchRow>> wait_for_end(client::ApiClient& api, const std::string& id,
+                                                     CtrlC& ctrl_c) {
   auto bar = std::make_unique<ProgressBar>("batch");
   bool cancelled = false;
   for (;;) {
@@ -110,8 +110,9 @@ Result<std::optional<client::BatchRow>> wait_for_end(client::ApiClient& api, con
   }
 }
 
-Result<Exit> wait_and_fetch(client::ApiClient& api, const std::string& id, const Options& options) {
-  const auto row = wait_for_end(api, id);
+Result<Exit> wait_and_fetch(client::ApiClient& api, const std::string& id, const Options& options,
+                            CtrlC& ctrl_c) {
+  const auto row = wait_for_end(api, id, ctrl_c);
   if (!row) return row.error();
   if (!*row) return Exit::interrupted;
   const client::BatchRow& batch = **row;
@@ -149,14 +150,16 @@ Result<Exit> run(const Options& options) {
   const auto batch = (*api)->create_batch(wanted);
   if (!batch) return batch.error();
   if (!batch_id(batch->id).empty()) return fail(ErrorKind::corrupt, "the router's answer is not a batch");
+  CtrlC ctrl_c;
   std::fprintf(stderr, "%s\n", batch->id.c_str());
-  return wait_and_fetch(**api, batch->id, options);
+  return wait_and_fetch(**api, batch->id, options, ctrl_c);
 }
 
 Result<Exit> resume(const Options& options) {
   const auto api = connect(options.remote);
   if (!api) return api.error();
-  return wait_and_fetch(**api, options.id, options);
+  CtrlC ctrl_c;
+  return wait_and_fetch(**api, options.id, options, ctrl_c);
 }
 
 void print_row(const client::BatchRow& row) {

@@ -173,7 +173,7 @@ void Connection::read_body() {
   const BodySink* sink = parser_->sink();
   if (sink == nullptr) return start_read();
   if (!sink->ready()) return clear_deadline();  // it is not the client who keeps us waiting
-  set_deadline(server_->limits.body_timeout);
+  if (sink->wanted()) set_deadline(server_->limits.body_timeout);
   start_read();
 }
 

@@ -28,6 +28,8 @@ class BodySink {
   virtual void take(std::string_view piece) = 0;
   // While false no more is read, until `resume` is called.
   virtual bool ready() const = 0;
+  // While true the time limit of bodies begins anew with each piece.
+  virtual bool wanted() const = 0;
   std::function<void()> resume;
 };
 

@@ -37,7 +37,7 @@ struct ServerOptions {
   std::string certificate_chain_file = {};  // PEM; with private_key_file set as well: TLS 1.2+ only
   std::string private_key_file = {};
   ServerLimits limits = {};
-  Uploads uploads = {};  // bodies that go to a sink; their time limit begins anew with each piece
+  Uploads uploads = {};  // bodies that go to a sink
 };
 
 class Connection;

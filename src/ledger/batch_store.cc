@@ -251,9 +251,9 @@ Result<Batch> BatchStore::create_batch(const BatchSpec& spec, WallTime now) {
         "INSERT INTO batches (id, account, api_key, input_file, endpoint, session, metadata, state, "
         "output_file,"
         " error_file, faults, total, completed, failed, created, expiry, router, epoch, until)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, '', 0, 0, 0, $10, $11, '', 0, 0)",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, '', 0, 0, 0, $10, $11, '', 0, $12)",
         batch.id, spec.account, spec.key_id, spec.input, spec.endpoint, spec.session, spec.metadata,
-        batch.output, batch.errors, now, spec.expiry);
+        batch.output, batch.errors, now, spec.expiry, now);
     for (const auto& [file, name] :
          {std::pair{batch.output, "_output.jsonl"}, {batch.errors, "_errors.jsonl"}})
       insert_file(db_, {file, spec.account, batch.id.value + name, std::string(kOutput), 0, now});
@@ -303,7 +303,8 @@ Result<Batch> BatchStore::cancel_batch(const AccountId& account, const BatchId& 
 // ---- batches at work ----
 
 // In turn with settlements, as for sessions. What is kept is renewed in the second half of its time only.
-Result<std::vector<Batch>> BatchStore::take_batches(const NodeId& router, WallTime until, WallTime now) {
+Result<std::vector<Batch>> BatchStore::take_batches(const NodeId& router, WallTime until, WallTime free,
+                                                    WallTime now) {
   if (auto status = check_node(router); !status) return status.error();
   const WallTime due = now + (until - now) / 2;
   const auto any = db_.read([&]() -> Result<bool> {
@@ -322,7 +323,7 @@ Result<std::vector<Batch>> BatchStore::take_batches(const NodeId& router, WallTi
           "UPDATE batches SET router = $1, until = $2, epoch = epoch + 1 WHERE ended IS NULL AND router <> "
           "$3 AND"
           " until <= $4",
-          router, until, router, now);
+          router, until, router, free);
       return ok();
     });
     if (!taken) return taken.error();
@@ -337,6 +338,21 @@ Result<std::vector<Batch>> BatchStore::take_batches(const NodeId& router, WallTi
   });
 }
 
+Status BatchStore::give_back(const BatchId& batch, std::uint64_t epoch, WallTime now) {
+  return db_.change_in_turn([&]() -> Status {
+    if (!ours(batch, epoch)) return not_ours(batch);
+    db_.run("UPDATE batches SET router = '', until = $1 WHERE id = $2", now, batch);
+    return ok();
+  });
+}
+
+// Lines are made before a batch begins, and never again.
+Status BatchStore::not_begun(const BatchId& batch, std::uint64_t epoch) {
+  if (!ours(batch, epoch)) return not_ours(batch);
+  if (db_.query("SELECT 1 FROM batches WHERE id = $1 AND begun IS NULL", batch).next()) return ok();
+  return fail(ErrorKind::conflict, "batch " + batch.value + " has begun already");
+}
+
 bool BatchStore::ours(const BatchId& batch, std::uint64_t epoch) {
   return db_.query("SELECT 1 FROM batches WHERE id = $1 AND epoch = $2 AND ended IS NULL", batch, epoch)
       .next();
@@ -344,7 +360,7 @@ bool BatchStore::ours(const BatchId& batch, std::uint64_t epoch) {
 
 Status BatchStore::forget_lines(const BatchId& batch, std::uint64_t epoch) {
   return db_.change_in_turn([&]() -> Status {
-    if (!ours(batch, epoch)) return not_ours(batch);
+    if (auto status = not_begun(batch, epoch); !status) return status;
     db_.run("DELETE FROM batch_lines WHERE batch = $1", batch);
     return ok();
   });
@@ -352,7 +368,7 @@ Status BatchStore::forget_lines(const BatchId& batch, std::uint64_t epoch) {
 
 Status BatchStore::add_lines(const BatchId& batch, std::uint64_t epoch, std::span<const LinePlace> lines) {
   return db_.change_in_turn([&]() -> Status {
-    if (!ours(batch, epoch)) return not_ours(batch);
+    if (auto status = not_begun(batch, epoch); !status) return status;
     for (const LinePlace& at : lines)
       db_.run(
           "INSERT INTO batch_lines (batch, line, piece, start, bytes, custom_id) VALUES ($1, $2, $3, $4, $5, "
@@ -364,7 +380,7 @@ Status BatchStore::add_lines(const BatchId& batch, std::uint64_t epoch, std::spa
 
 Status BatchStore::begin_batch(const BatchId& batch, std::uint64_t epoch, std::uint32_t total, WallTime now) {
   return db_.change_in_turn([&]() -> Status {
-    if (!ours(batch, epoch)) return not_ours(batch);
+    if (auto status = not_begun(batch, epoch); !status) return status;
     db_.run("UPDATE batches SET total = $1, begun = $2 WHERE id = $3", total, now, batch);
     db_.run("UPDATE batches SET state = $1 WHERE id = $2 AND state = $3", BatchState::in_progress, batch,
             BatchState::validating);  // not one whose end was asked for meanwhile
@@ -375,7 +391,7 @@ Status BatchStore::begin_batch(const BatchId& batch, std::uint64_t epoch, std::u
 Status BatchStore::fail_batch(const BatchId& batch, std::uint64_t epoch, std::string_view faults,
                               WallTime now) {
   return db_.change_in_turn([&]() -> Status {
-    if (!ours(batch, epoch)) return not_ours(batch);
+    if (auto status = not_begun(batch, epoch); !status) return status;
     db_.run("UPDATE batches SET state = $1, faults = $2, ended = $3 WHERE id = $4", BatchState::failed,
             faults, now, batch);
     db_.run(

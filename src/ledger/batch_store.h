@@ -119,11 +119,13 @@ class BatchStore {
   // Asks for its end; conflict: it has ended.
   Result<Batch> cancel_batch(const AccountId& account, const BatchId& batch, WallTime now);
 
-  // The batches at work that are this router's until `until`: those that it had, and those that were nobody's
-  // any more, under a new epoch. What follows is `cancelled` when the batch has another epoch.
-  Result<std::vector<Batch>> take_batches(const NodeId& router, WallTime until, WallTime now);
+  // The batches at work that are this router's until `until`: those that it had, and, under a new epoch,
+  // those that have been nobody's since `free`. What follows is `cancelled` when the batch has another epoch.
+  Result<std::vector<Batch>> take_batches(const NodeId& router, WallTime until, WallTime free, WallTime now);
+  // It is nobody's from now on.
+  Status give_back(const BatchId& batch, std::uint64_t epoch, WallTime now);
   // The input's lines. They count once begin_batch() comes after; those added before an earlier stop are
-  // forgotten by forget_lines().
+  // forgotten by forget_lines(). conflict, of all four: the batch has begun.
   Status forget_lines(const BatchId& batch, std::uint64_t epoch);
   Status add_lines(const BatchId& batch, std::uint64_t epoch, std::span<const LinePlace> lines);
   Status begin_batch(const BatchId& batch, std::uint64_t epoch, std::uint32_t total, WallTime now);
@@ -140,6 +142,7 @@ class BatchStore {
 
  private:
   bool ours(const BatchId& batch, std::uint64_t epoch);
+  Status not_begun(const BatchId& batch, std::uint64_t epoch);
   std::optional<std::string> text_of_piece(const FileId& file, std::int64_t number);
 
   std::unique_ptr<Database> database_;

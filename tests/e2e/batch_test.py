@@ -1,9 +1,14 @@
 """Batches with real processes: files go up and come down, a batch's answers are those of single requests, it can be cancelled, and
 a router that is killed in the middle goes on with it: nothing is lost, and nothing paid twice."""
 import json
+import os
+import pty
+import signal
+import subprocess
 import unittest
 
-from network import MODEL_ID, Network, chat, wait_for
+from network import BINARY, MODEL_ID, Network, chat, wait_for
+from routers_test import PROGRAMS, Server
 
 
 def line(number, **more):
@@ -144,6 +149,77 @@ class Batches(unittest.TestCase):
             again = ended(network, create(network, jsonl(seeded), session=session))
             self.assertEqual(answers(content(network, again["output_file_id"])), answers(rows))
             self.assertIn("the books balance", network.audit())
+
+    @unittest.skipUnless((PROGRAMS / "initdb").exists(), "PostgreSQL is not installed")
+    def test_another_router_goes_on_with_the_batch_of_one_that_died(self):
+        with Server() as server, Network(ledger=server.url) as one, Network(ledger=server.url, key=one.key) as other:
+            one.add("miner-one", options=["--slots", "2"])
+            session = one.open_session("none")
+            batch = create(one, jsonl([line(i, max_tokens=60) for i in range(20)]), session=session)
+            wait_for(lambda: other.get(f"/v1/batches/{batch}")["request_counts"]["completed"] >= 3, "the first lines", 120)
+            one.router.kill()
+            other.add("miner-other", options=["--slots", "2"])
+            done = ended(other, batch)
+            self.assertEqual(done["request_counts"], {"total": 20, "completed": 20, "failed": 0})
+            rows = content(other, done["output_file_id"])
+            self.assertEqual([row["custom_id"] for row in rows], [f"line-{i}" for i in range(20)])
+            self.assertEqual(len({row["response"]["body"]["cortensor"]["miners"][0] for row in rows}), 2)
+            spent = sum(row["response"]["body"]["cortensor"]["cost_microcredits"] for row in rows)
+            self.assertEqual(other.get(f"/v1/sessions/{session}")["spent_microcredits"], spent)
+            self.assertIn("the books balance", other.audit())
+
+    def test_the_command_runs_a_batch_and_comes_back_to_one(self):
+        with Network() as network:
+            folder = network.folder
+            (folder / "key").write_text(network.key)
+            (folder / "key").chmod(0o600)
+            (folder / "in.jsonl").write_bytes(jsonl([line(i, seed=i) for i in range(5)] + [line(5, max_tokens=100_000)]))
+            (folder / "bad.jsonl").write_bytes(jsonl([line(0), line(0)]))
+            (folder / "good.jsonl").write_bytes(jsonl([line(i, seed=i) for i in range(3)]))
+            remote = [BINARY, "batch", "--url", f"http://127.0.0.1:{network.api_port}", "--key-file", str(folder / "key")]
+
+            def cortensor(*arguments, code=0):
+                done = subprocess.run([*remote, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+                self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                return done.stdout + done.stderr
+
+            # Nobody is there to do it: left alone, it goes on.
+            process = subprocess.Popen([*remote, "run", folder / "in.jsonl", folder / "out.jsonl"], stdin=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+            batch = process.stderr.readline().strip()
+            process.send_signal(signal.SIGINT)
+            self.assertIn(f"batch resume {batch}", process.communicate(timeout=30)[1])
+            self.assertEqual(process.returncode, 130)
+            self.assertIn("0", cortensor("status", batch))
+            # A person is asked.
+            master, terminal = pty.openpty()
+            process = subprocess.Popen([*remote, "run", folder / "good.jsonl", folder / "never"], stdin=terminal,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            other = process.stderr.readline().strip()
+            process.send_signal(signal.SIGINT)
+            os.write(master, b"y\n")
+            said = process.communicate(timeout=60)[1]
+            self.assertIn(f"Cancel {other}?", said)
+            self.assertIn("is cancelled: 3 of 3 done, 3 failed", said)
+            self.assertEqual(process.returncode, 1)
+            self.assertFalse((folder / "never").exists())
+
+            network.add("miner")
+            said = cortensor("resume", batch, folder / "out.jsonl", code=1)
+            self.assertIn("6 of 6 done, 1 failed", said)
+            rows = [json.loads(row) for row in (folder / "out.jsonl").read_text().splitlines()]
+            self.assertEqual([row["custom_id"] for row in rows], [f"line-{i}" for i in range(5)])
+            self.assertEqual(json.loads((folder / "out.jsonl.errors").read_text())["custom_id"], "line-5")
+            cortensor("run", folder / "good.jsonl", folder / "good.out")
+            self.assertEqual(len((folder / "good.out").read_text().splitlines()), 3)
+            self.assertFalse((folder / "good.out.errors").exists())
+            self.assertIn("line 2: custom_id: an earlier line", cortensor("run", folder / "bad.jsonl", folder / "no", code=1))
+            self.assertFalse((folder / "no").exists())
+            self.assertEqual(cortensor("list").count("batch_"), 4)
+            self.assertIn("has ended", cortensor("cancel", batch, code=1))
+            cortensor("status", "../x", code=105)
+            (folder / "empty").write_text("")
+            self.assertIn("line 1: expected", cortensor("run", folder / "empty", folder / "no", code=2))
 
     def test_what_is_no_file_is_refused_by_line(self):
         with Network() as network:

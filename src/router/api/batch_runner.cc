@@ -9,15 +9,18 @@
 namespace cortensor::router {
 namespace {
 
-constexpr std::chrono::milliseconds kTick{1'000};
-constexpr std::chrono::seconds kLease{10};  // as long as a batch waits for a router that has died
-constexpr std::size_t kFetched = 64;        // lines read ahead
-constexpr std::size_t kStored = 500;        // lines in one transaction
-constexpr std::size_t kMostWaiting = 8;     // batch work that waits for a miner already
-constexpr std::size_t kLeastUnchecked = 4;  // answers that may wait for their check
-constexpr std::size_t kSpared = 8;          // one slot in so many is left to others
-constexpr std::size_t kStartedAtOnce = 16;  // lines, before others have their turn on the executor
-constexpr std::size_t kMostLosses = 8;      // of one line
+constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::seconds kTakeInterval{1}, kSweepInterval{10};
+constexpr std::chrono::seconds kShyness{5};    // of a router without miners, before it takes a batch
+constexpr std::chrono::seconds kPatience{30};  // with a batch for which it has no miner
+constexpr std::chrono::seconds kLease{10};     // as long as a batch waits for a router that has died
+constexpr std::size_t kFetched = 64;           // lines read ahead
+constexpr std::size_t kStored = 500;           // lines in one transaction
+constexpr std::size_t kMostWaiting = 8;        // batch work that waits for a miner already
+constexpr std::size_t kLeastUnchecked = 4;     // answers that may wait for their check
+constexpr std::size_t kSpared = 8;             // one slot in so many is left to others
+constexpr std::size_t kStartedAtOnce = 16;     // lines, before others have their turn on the executor
+constexpr std::size_t kMostLosses = 8;         // of one line
 constexpr std::chrono::milliseconds kPause{500};
 constexpr std::size_t kMostPauses = 6;  // doublings
 
@@ -53,14 +56,23 @@ LineName BatchRunner::name_of(const Work& work, const ledger::PendingLine& line)
 
 // ---- which batches ----
 
+// Slots may have become free by others' doing.
 void BatchRunner::tick() {
-  take();
-  store_.run([now = wall_now()](ledger::BatchStore& store) {
-    for (auto more = store.sweep(now); more && *more;) more = store.sweep(now);
-  });
-  metrics::gauge("cortensor_router_batches", "Batches that this router works on")
-      .set(static_cast<std::int64_t>(works_.size()));
-  core_.executor().at(core_.executor().now() + kTick, [this, alive = alive_] {
+  const Clock::time_point now = core_.executor().now();
+  if (now >= next_take_) {
+    next_take_ = now + kTakeInterval;
+    take();
+    metrics::gauge("cortensor_router_batches", "Batches that this router works on")
+        .set(static_cast<std::int64_t>(works_.size()));
+  }
+  if (now >= next_sweep_) {
+    next_sweep_ = now + kSweepInterval;
+    store_.run([at = wall_now()](ledger::BatchStore& store) {
+      for (auto more = store.sweep(at); more && *more;) more = store.sweep(at);
+    });
+  }
+  fill();
+  core_.executor().at(now + kTick, [this, alive = alive_] {
     if (*alive) tick();
   });
 }
@@ -74,8 +86,10 @@ void BatchRunner::take() {
   if (taking_) return;
   taking_ = true;
   take_again_ = false;
-  store_.run([router = core_.id(), now = wall_now()](
-                 ledger::BatchStore& store) { return store.take_batches(router, now + kLease, now); },
+  const WallTime now = wall_now();
+  const WallTime free = alone() || has_miner(nullptr) ? now : now - kShyness;
+  store_.run([router = core_.id(), now, free](
+                 ledger::BatchStore& store) { return store.take_batches(router, now + kLease, free, now); },
              [this, alive = alive_](const Result<std::vector<ledger::Batch>>& batches) {
                if (!*alive) return;
                taking_ = false;
@@ -97,6 +111,7 @@ void BatchRunner::on_taken(const Result<std::vector<ledger::Batch>>& batches) {
     }
     if (known == nullptr) {
       known = &works_[batch.id];
+      known->miner_seen = core_.executor().now();
       log::info("batch_taken", {{"batch", batch.id.value}, {"state", ledger::to_string(batch.state)}});
     }
     known->batch = batch;
@@ -105,15 +120,41 @@ void BatchRunner::on_taken(const Result<std::vector<ledger::Batch>>& batches) {
   for (const auto& [id, work] : works_)
     if (!ours.contains(id)) gone.push_back(id);
   for (const BatchId& id : gone) drop(id);
-  for (const BatchId& id : ours)
+  for (const BatchId& id : ours) {
     if (Work* work = find(id)) advance(*work);
+    if (Work* work = find(id)) leave_to_others(*work);
+  }
   fill();
+}
+
+bool BatchRunner::has_miner(const ServedModel* model) const {
+  const auto& nodes = core_.nodes().nodes();
+  return std::any_of(nodes.begin(), nodes.end(), [&](const auto& one) {
+    return one.second.role == protocol::Role::miner &&
+           (model == nullptr || one.second.model(model->manifest.weights) != nullptr);
+  });
+}
+
+// Another router may have a miner for it.
+void BatchRunner::leave_to_others(Work& work) {
+  const Clock::time_point now = core_.executor().now();
+  if (has_miner(work.model)) work.miner_seen = now;
+  if (alone() || !work.idle() || now - work.miner_seen < kPatience) return;
+  ask(
+      work,
+      [id = work.batch.id, epoch = work.batch.epoch, at = wall_now()](ledger::BatchStore& store) {
+        return store.give_back(id, epoch, at);
+      },
+      [this](Work& given, std::monostate) { drop(BatchId(given.batch.id)); });
 }
 
 void BatchRunner::drop(const BatchId& id) {
   const auto found = works_.extract(id);
   if (found.empty()) return;
-  for (const auto& [line, running] : found.mapped().running) core_.cancel(running.task);
+  // An answer that is whole is left to be settled: it is refused if the line is another router's by now,
+  // while nobody could say so of a task that was cancelled.
+  for (const auto& [line, running] : found.mapped().running)
+    if (!running.reply->committed()) core_.cancel(running.task);
 }
 
 template <class Ask, class Use>
@@ -199,7 +240,9 @@ void BatchRunner::add_lines(Work& work, std::size_t from) {
       [this](Work& asked, std::size_t next) {
         if (next > 0) return add_lines(asked, next);
         asked.input = nullptr;
-        look();  // what the batch is now, the store knows
+        asked.batch.state = ledger::BatchState::in_progress;
+        asked.batch.begun = wall_now();
+        look();  // the store knows better: it may be cancelled by now
       });
 }
 
@@ -334,6 +377,7 @@ bool BatchRunner::start_line(Work& work) {
   if (model == nullptr || (work.model == nullptr && !has_room(*model))) {  // it may be, at another router
     work.model = model;
     work.ready.push_front(std::move(line));
+    if (model == nullptr) pause(work);
     return false;
   }
   work.model = model;
@@ -341,10 +385,9 @@ bool BatchRunner::start_line(Work& work) {
                            core_.executor().now(), work.batch.created);
   if (!task) return refused_as(task.error());
 
-  auto reply = std::make_shared<LineReply>(
-      name, task->reply,
-      [this, alive = alive_, batch = name.batch, number = name.line](const LineReply::End& end) {
-        if (*alive) on_line_ended(batch, number, end);
+  auto reply =
+      std::make_shared<LineReply>(name, task->reply, [this, alive = alive_, name](const LineReply::End& end) {
+        if (*alive) on_line_ended(name, end);
       });
   const ledger::BatchSpec& spec = work.batch.spec;
   const auto started =
@@ -367,12 +410,12 @@ bool BatchRunner::start_line(Work& work) {
   return true;
 }
 
-void BatchRunner::on_line_ended(const BatchId& id, std::uint32_t number, const LineReply::End& end) {
-  Work* work = find(id);
-  if (work == nullptr) return;
-  auto ended = work->running.extract(number);
+void BatchRunner::on_line_ended(const LineName& name, const LineReply::End& end) {
+  Work* work = find(name.batch);
+  if (work == nullptr || work->batch.epoch != name.epoch) return;
+  auto ended = work->running.extract(name.line);
   if (ended.empty()) return;
-  if (end.error && end.error->kind == ErrorKind::cancelled) return drop(id);
+  if (end.error && end.error->kind == ErrorKind::cancelled) return drop(BatchId(name.batch));
   if (end.error) {
     lost(*work, std::move(ended.mapped().line), *end.error);
   } else if (!end.written) {
@@ -380,7 +423,7 @@ void BatchRunner::on_line_ended(const BatchId& id, std::uint32_t number, const L
          fail(ErrorKind::unavailable, "the answer was proven wrong; nothing was charged"));
   } else {
     count_line("completed");
-    work->losses.erase(number);
+    work->losses.erase(name.line);
     work->paused_until = {};
   }
   advance(*work);
@@ -389,7 +432,8 @@ void BatchRunner::on_line_ended(const BatchId& id, std::uint32_t number, const L
 
 // Tried again, unless it would be the same again; the first in line, so that results come about in order.
 void BatchRunner::lost(Work& work, ledger::PendingLine line, const Error& why) {
-  if (!passes(why.kind)) return refuse(work, line, {why, {}});
+  // A conflict is of the moment when it was to be paid; the next attempt tells whether it lasts.
+  if (!passes(why.kind) && why.kind != ErrorKind::conflict) return refuse(work, line, {why, {}});
   if (why.kind != ErrorKind::overloaded && ++work.losses[line.line] >= kMostLosses)
     return refuse(work, line, {why, {}});
   work.ready.push_front(std::move(line));

@@ -47,6 +47,7 @@ class BatchRunner {
     std::map<std::uint32_t, Running> running;
     std::set<std::uint32_t> storing;              // lines whose refusal is being written
     std::map<std::uint32_t, std::size_t> losses;  // answers that came to nothing
+    Clock::time_point miner_seen;                 // the last time that there was one for it
     Clock::time_point paused_until;
     std::size_t pauses = 0;  // one after the other
 
@@ -57,6 +58,9 @@ class BatchRunner {
   void tick();
   void take();
   void on_taken(const Result<std::vector<ledger::Batch>>& batches);
+  void leave_to_others(Work& work);
+  bool alone() const { return core_.options().session_lease == core_.options().session_lease.zero(); }
+  bool has_miner(const ServedModel* model) const;
   void drop(const BatchId& batch);
   // Asks the store about a batch; `use` gets the answer if the batch is still ours.
   template <class Ask, class Use>
@@ -73,7 +77,7 @@ class BatchRunner {
   void fill();
   bool start_line(Work& work);
   bool has_room(const ServedModel& model) const;
-  void on_line_ended(const BatchId& batch, std::uint32_t line, const LineReply::End& end);
+  void on_line_ended(const LineName& name, const LineReply::End& end);
   void lost(Work& work, ledger::PendingLine line, const Error& why);
   void refuse(Work& work, const ledger::PendingLine& line, const ApiError& why);
   void store(Work& work, std::vector<ledger::LineResult> results);
@@ -88,6 +92,7 @@ class BatchRunner {
   ledger::BatchThread& store_;
   std::map<BatchId, Work> works_;
   BatchId last_served_;  // whose turn is over
+  Clock::time_point next_take_, next_sweep_;
   bool taking_ = false;
   bool take_again_ = false;
   bool filling_ = false;

@@ -27,6 +27,7 @@ class FileUpload final : public http::BodySink, public std::enable_shared_from_t
   std::uint64_t limit() const override;
   void take(std::string_view piece) override;
   bool ready() const override { return storing_ <= kMostStoring; }
+  bool wanted() const override { return !problem_; }
 
   // Once the whole body is there.
   void finish(std::function<void(const Parsed<ledger::File>&)> done);

@@ -24,11 +24,12 @@ struct Counter final : BodySink {
     at_first = false;
   }
   bool ready() const override { return open; }
+  bool wanted() const override { return true; }
   std::atomic<std::size_t> bytes = 0;
   bool open = true, at_first = true, pauses = false;
 };
 
-// UploadServer to /up go to `sink`, which is told in the answer; all else is answered with its length.
+// Uploads to /up go to `sink`, which is told in the answer; all else is answered with its length.
 struct UploadServer {
   UploadServer()
       : server(

@@ -57,7 +57,7 @@ class Batches : public EachStore {
   // Of three lines, begun by router 1.
   Batch begun_batch() {
     const Batch made = new_batch(new_file("one\ntwo\n", "three"));
-    const auto taken = store->take_batches(node_number(1), at(100), at(20));
+    const auto taken = store->take_batches(node_number(1), at(100), at(20), at(20));
     EXPECT_EQ(taken->size(), 1u);
     const Batch batch = taken->front();
     EXPECT_EQ(batch.id, made.id);
@@ -145,6 +145,10 @@ TEST_P(Batches, TheLinesOfABatchAreReadOutOfItsFile) {
   EXPECT_EQ((*lines)[2].custom_id, "c");
   EXPECT_EQ(store->pending(batch, 1, 1)->front().line, 1u);
   expect_error(store->delete_file(client.account, batch.spec.input), ErrorKind::conflict, "has not ended");
+  // Whoever thinks that the batch has yet to begin takes nothing away from it.
+  expect_error(store->forget_lines(batch.id, batch.epoch), ErrorKind::conflict, "has begun");
+  expect_error(store->begin_batch(batch.id, batch.epoch, 0, at(30)), ErrorKind::conflict, "has begun");
+  EXPECT_EQ(store->pending(batch, 0, 10)->size(), 3u);
 }
 
 TEST_P(Batches, ALineIsPaidAndWrittenTogetherAndOnce) {
@@ -195,14 +199,14 @@ TEST_P(Batches, OfSeveralChoicesNoneIsPaidOnceTheLineIsDone) {
 
 TEST_P(Batches, ABatchIsOneRoutersAndGoesToAnotherWhenThatIsSilent) {
   const Batch batch = begun_batch();
-  EXPECT_TRUE(other->take_batches(node_number(2), at(150), at(50))->empty());
-  EXPECT_EQ(store->take_batches(node_number(1), at(140), at(70))->front().epoch, batch.epoch);
-  EXPECT_TRUE(other->take_batches(node_number(2), at(239), at(139))->empty());
+  EXPECT_TRUE(other->take_batches(node_number(2), at(150), at(50), at(50))->empty());
+  EXPECT_EQ(store->take_batches(node_number(1), at(140), at(70), at(70))->front().epoch, batch.epoch);
+  EXPECT_TRUE(other->take_batches(node_number(2), at(239), at(139), at(139))->empty());
 
-  const auto taken = other->take_batches(node_number(2), at(250), at(140));
+  const auto taken = other->take_batches(node_number(2), at(250), at(140), at(140));
   ASSERT_EQ(taken->size(), 1u);
   EXPECT_GT(taken->front().epoch, batch.epoch);
-  EXPECT_TRUE(store->take_batches(node_number(1), at(260), at(160))->empty());
+  EXPECT_TRUE(store->take_batches(node_number(1), at(260), at(160), at(160))->empty());
 
   // What the first one still has in its hands is worth nothing.
   const LineResult late{batch.id, batch.epoch, 0, true, "late\n"};
@@ -216,6 +220,16 @@ TEST_P(Batches, ABatchIsOneRoutersAndGoesToAnotherWhenThatIsSilent) {
   EXPECT_EQ(*ledger->balance(book_of(node_number(9))), Credits{7});
 }
 
+TEST_P(Batches, ABatchThatIsGivenBackIsTheNextOnes) {
+  const Batch batch = begun_batch();
+  ASSERT_TRUE(store->give_back(batch.id, batch.epoch, at(30)));
+  EXPECT_TRUE(other->take_batches(node_number(2), at(130), at(29), at(31))->empty());
+  const auto taken = other->take_batches(node_number(2), at(130), at(31), at(31));
+  ASSERT_EQ(taken->size(), 1u);
+  EXPECT_GT(taken->front().epoch, batch.epoch);
+  expect_error(store->give_back(batch.id, batch.epoch, at(32)), ErrorKind::cancelled);
+}
+
 TEST_P(Batches, ABatchIsCancelledOnce) {
   const Batch batch = begun_batch();
   EXPECT_EQ(store->cancel_batch(client.account, batch.id, at(30))->state, BatchState::cancelling);
@@ -226,13 +240,13 @@ TEST_P(Batches, ABatchIsCancelledOnce) {
   EXPECT_EQ(*store->end_batch(batch.id, batch.epoch, false, at(31)), BatchState::cancelled);
   expect_error(store->cancel_batch(client.account, batch.id, at(32)), ErrorKind::conflict, "cancelled");
   expect_error(store->file(client.account, batch.output), ErrorKind::not_found);
-  EXPECT_TRUE(store->take_batches(node_number(1), at(200), at(99))->empty());
+  EXPECT_TRUE(store->take_batches(node_number(1), at(200), at(99), at(99))->empty());
   EXPECT_EQ(store->list_batches(client.account, {})->front().cancelled, at(30));
 }
 
 TEST_P(Batches, OneWithBadInputFailsAndLeavesNoFiles) {
   const Batch made = new_batch(new_file("x\n"));
-  const Batch batch = store->take_batches(node_number(1), at(100), at(20))->front();
+  const Batch batch = store->take_batches(node_number(1), at(100), at(20), at(20))->front();
   ASSERT_TRUE(store->fail_batch(batch.id, batch.epoch, "[1]", at(21)));
   const Batch failed = *store->batch(client.account, made.id);
   EXPECT_EQ(failed.state, BatchState::failed);
