@@ -313,7 +313,7 @@ TEST_F(BatchRun, FailsLinesThatTheMoneyIsShortFor) {
 TEST_F(BatchRun, RefusesALineThatDoesNotFitAndGoesOn) {
   add(protocol::Role::miner);
   auto some = lines(3);
-  some[1]["body"]["max_tokens"] = 1 << 20;
+  some[1]["body"]["max_tokens"] = 100'000;
   const ledger::Batch batch = ended(create(text_of(some)));
   EXPECT_EQ(batch.completed, 2u);
   EXPECT_EQ(batch.failed, 1u);
