@@ -74,6 +74,31 @@ class Failover(unittest.TestCase):
             network.audit()
 
 
+    def test_a_miner_that_stands_still_is_overtaken(self):
+        with Network() as network:
+            network.add("a")
+            network.add("b")
+            stopped = []
+
+            def stop_in_the_middle(events):
+                if len(events) == 100 and not stopped:
+                    stopped.append(wait_for(lambda: self.busy_miner(network), "a busy miner", 10))
+                    stopped[0].process.send_signal(signal.SIGSTOP)
+
+            body = chat(STORY, network.open_session("none"), max_tokens=300)
+            try:
+                events = network.stream(body, on_event=stop_in_the_middle)
+            finally:
+                for node in stopped:
+                    node.process.send_signal(signal.SIGCONT)
+            self.assertIn("attempt_hedged", network.router.log.read_text())
+            proof = proof_of(events)
+            self.assertEqual(len(proof["miners"]), 2)
+            self.assertEqual(proof["miners"][1], stopped[0].id)  # paid for what it had signed
+            self.assertEqual(text_of(events), text_of(network.stream(body)))
+            network.audit()
+
+
 class RouterLoss(unittest.TestCase):
     def test_a_killed_router_comes_back_with_its_books_and_its_nodes(self):
         with Network() as network:
