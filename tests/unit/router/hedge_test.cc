@@ -147,6 +147,23 @@ TEST_F(HedgeTest, WhoIsAsFastAsExpectedIsLeftAlone) {
   EXPECT_THAT(assigned(second), SizeIs(1));
 }
 
+TEST_F(HedgeTest, WhoGoesOnAtItsPaceIsNotLateHoweverLongTheAnswer) {
+  slow.length = 100;
+  submit(open(), {request(1, 150)});
+  std::size_t sent = 1;
+  slow.send_steps(assigned(slow)[0], 0, sent);
+  for (int stride = 0; stride < 4; ++stride) {
+    executor.advance(milliseconds(900));
+    slow.send_steps(assigned(slow)[0], sent, sent + Attempt::kStride);
+    sent += Attempt::kStride;
+  }
+  executor.advance(milliseconds(900));
+  EXPECT_THAT(assigned(quick), IsEmpty());
+  executor.advance(milliseconds(300));
+  ASSERT_THAT(assigned(quick), SizeIs(1));
+  EXPECT_THAT(assigned(quick)[0].given, SizeIs(sent));
+}
+
 TEST_F(HedgeTest, WithMoreAnswersAtATimeEachMayBeSlower) {
   links.cut(slow.link), links.cut(quick.link);
   FakeNode& first = add_miner(4, 10);
