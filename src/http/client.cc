@@ -1,5 +1,7 @@
 #include "http/client.h"
 
+#include <netinet/tcp.h>
+
 #include <array>
 #include <atomic>
 #include <boost/asio/connect.hpp>
@@ -123,6 +125,9 @@ struct Client::State {
     if (!step) return step;
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
+    // A peer that has silently gone is noticed as soon as one that does not answer the connection.
+    const unsigned limit = static_cast<unsigned>(options.connect_timeout.count());
+    ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit);
     return url.tls ? handshake(url, "TLS with " + url.authority()) : ok();
   }
 

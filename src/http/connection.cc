@@ -164,8 +164,9 @@ void Connection::begin_body() {
   if (sink == nullptr) return;
   sink->resume = [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (self && self->state_ == State::reading && self->parser_ && self->parser_->sink() != nullptr)
-      self->read_body();
+    if (!self || self->state_ != State::reading || !self->parser_ || self->parser_->sink() == nullptr) return;
+    self->set_deadline(self->server_->limits.body_timeout);
+    self->read_body();
   };
 }
 

@@ -63,6 +63,8 @@ class Api {
   // Names a stream's task; yields where its client is.
   Parsed<EventId> identify(const Caller& caller, const CompletionCall& call,
                            const std::optional<EventId>& resumed, TaskSpec& spec);
+  // Counts that a complete answer is made again; false when that was too often.
+  bool again(const TaskId& task, WallTime now);
   void embed(const Caller& caller, http::Request& request, http::Responder& responder);
   // The model that a call names; `session` becomes what the header says, which may not contradict the body.
   Parsed<const ServedModel*> model_of(const std::string& name, const http::Request& request,
@@ -114,7 +116,8 @@ class Api {
 
   RouterCore& core_;
   BatchDesk* const desk_;
-  std::map<AccountId, std::size_t> uploads_;  // in progress
+  std::map<AccountId, std::size_t> uploads_;               // in progress
+  std::map<TaskId, std::pair<WallTime, int>> made_again_;  // since when, how often; of the last minutes
   http::RouteTable routes_;
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // false once destroyed: late callbacks look first

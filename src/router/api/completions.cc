@@ -16,6 +16,8 @@ namespace {
 constexpr const char* kLastEvent = "Last-Event-ID";
 // For so long after it was paid for an answer is made again for nothing, as its end may have been lost.
 constexpr std::chrono::minutes kUnpaidFor{10};
+// And so often, at this router: nobody is paid for it.
+constexpr int kMadeAgain = 3;
 
 }  // namespace
 
@@ -80,15 +82,31 @@ Parsed<EventId> Api::identify(const Caller& caller, const CompletionCall& call,
   }
   if (event.check != name.check || event.choices.size() != spec.requests.size())
     return refused(fail(ErrorKind::invalid_input, "Last-Event-ID: belongs to another request"), kLastEvent);
-  for (std::uint32_t i = 0; i < spec.requests.size(); ++i)
-    if (const auto paid = core_.ledger().settled_task(spec.id, i);
-        paid && paid->settled + kUnpaidFor < core_.executor().wall_now())
-      return refused(
-          fail(ErrorKind::conflict, "Last-Event-ID: the answer was complete and paid for more than " +
-                                        std::to_string(kUnpaidFor.count()) + " minutes ago"),
-          kLastEvent);
+  const auto over = [](std::string_view why) {
+    return refused(fail(ErrorKind::conflict, "Last-Event-ID: the answer was " + std::string(why)),
+                   kLastEvent);
+  };
+  const WallTime now = core_.executor().wall_now();
+  bool settled = false;
+  for (std::uint32_t i = 0; i < spec.requests.size(); ++i) {
+    const auto paid = core_.ledger().settled_task(spec.id, i);
+    if (!paid) continue;
+    settled = true;
+    if (paid->settled + kUnpaidFor < now)
+      return over("complete and paid for more than " + std::to_string(kUnpaidFor.count()) + " minutes ago");
+    if (paid->reversed || paid->settlement.outcome == ledger::TaskOutcome::invalid ||
+        paid->settlement.outcome == ledger::TaskOutcome::failed)
+      return over("found wrong, and nothing was charged; ask anew");
+  }
+  if (settled && !again(spec.id, now))
+    return over("complete, and made again " + std::to_string(kMadeAgain) + " times already");
   core_.cancel(spec.id);  // whoever began it here has lost its client, who is this one
   return event;
+}
+
+bool Api::again(const TaskId& task, WallTime now) {
+  std::erase_if(made_again_, [&](const auto& one) { return one.second.first + kUnpaidFor < now; });
+  return ++made_again_.try_emplace(task, now, 0).first->second.second <= kMadeAgain;
 }
 
 void Api::embed(const Caller& caller, http::Request& request, http::Responder& responder) {

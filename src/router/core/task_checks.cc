@@ -99,11 +99,14 @@ void TaskTable::sort_segments(Choice& choice) const {
   const Attempt& lead = *choice.lead();
   const std::span<const Step> steps = lead.steps();
   std::vector<protocol::Commitment>& fitting = choice.finding.segments;
+  const auto fits = [&](const protocol::Commitment& segment) {
+    return segment.count <= steps.size() &&
+           segment.root == engine::transcript_root(steps.first(segment.count));
+  };
   for (const protocol::Commitment& segment : choice.segments)
-    if (segment.count <= steps.size() && segment.root == engine::transcript_root(steps.first(segment.count)))
-      fitting.push_back(segment);
-    else
-      choice.misfits.push_back(segment);
+    (fits(segment) ? fitting : choice.misfits).push_back(segment);
+  for (const protocol::Commitment& segment : choice.withdrawn)
+    if (!fits(segment)) choice.misfits.push_back(segment);
   if (!fitting.empty() && fitting.back().attempt == lead.id()) fitting.pop_back();  // it has signed the whole
 }
 

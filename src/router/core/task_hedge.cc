@@ -74,7 +74,10 @@ void TaskTable::race(const Found& at) {
   Choice& choice = *at.choice;
   if (choice.attempts.size() <= choice.copies || choice.lead() == nullptr) return;
   if (choice.lead() != at.attempt && overtakes(*at.attempt, choice)) choice.lead_id = at.attempt->id();
-  if (slower_of(choice)->fresh() >= kCompared) end_race(*at.task, choice);
+  std::size_t given =
+      0;  // to either of them; these tokens it has not made by itself, or the other has from it
+  for (const auto& attempt : choice.attempts) given = std::max(given, attempt->given().size());
+  if (slower_of(choice)->steps().size() >= given + kCompared) end_race(*at.task, choice);
 }
 
 // What the slower one has made by now is compared; it is stopped. To be late still says how slow it is.

@@ -57,8 +57,9 @@ bool contradicts(const Attempt& attempt, const Choice& choice) {
 // Nobody is left to ask; `why` is what became of the last attempt.
 Error incomplete(const Choice& choice, const Error& why) {
   if (why.kind == ErrorKind::unsupported && !choice.request.grammar.empty())
-    return fail(ErrorKind::unsupported,
-                "the grammar leaves the model no way to go on, or too many at once; nothing was charged");
+    return fail(
+        ErrorKind::unsupported,
+        "the grammar leaves the model no way to go on, or too many at once; nothing was charged for it");
   if (why.kind == ErrorKind::invalid_input) return too_long();
   return fail(ErrorKind::unavailable, "no miner could complete the answer; nothing was charged");
 }
@@ -344,7 +345,10 @@ void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::Attempt
   if (let_go(link, message.attempt)) return;
   const auto at = find(link, message.attempt);
   if (!at) return;
-  if (message.kind == ErrorKind::conflict && at->attempt->catching_up()) return object(*at, false);
+  // (Who took part of its own answer back has nothing to object to.)
+  if (message.kind == ErrorKind::conflict && at->attempt->catching_up() &&
+      at->choice->supplier != at->attempt->miner())
+    return object(*at, false);
   const bool refused = message.kind == ErrorKind::overloaded && !at->attempt->started();
   if (refused) {
     --at->choice->started;
@@ -353,8 +357,9 @@ void TaskTable::on_attempt_failed(protocol::LinkId link, const protocol::Attempt
     pause.until = context_.executor.now() + kBusyPause * static_cast<int>(pause.refusals);
   } else {
     at->choice->failed.insert(at->attempt->miner());
-    // A request that is too large for a miner says nothing about its speed.
-    if (message.kind != ErrorKind::invalid_input) doubt(*at->task, at->attempt->miner());
+    // A request that is too large for a miner, or has a grammar that leads nowhere, says nothing about it.
+    const bool leads_nowhere = message.kind == ErrorKind::unsupported && !at->choice->request.grammar.empty();
+    if (message.kind != ErrorKind::invalid_input && !leads_nowhere) doubt(*at->task, at->attempt->miner());
   }
   lose_attempt(*at, Error{message.kind, "the miner failed"}, false);
 }
@@ -420,6 +425,10 @@ bool TaskTable::take_back(Task& task, Choice& choice, const NodeId& objector, st
   choice.disputes.push_back({*choice.supplier, objector, choice.delivered});
   choice.shorten(seen, *task.spec.model);
   if (choice.delivered.empty()) choice.supplier.reset();
+  while (!choice.segments.empty() && choice.segments.back().count > seen) {
+    choice.withdrawn.push_back(std::move(choice.segments.back()));
+    choice.segments.pop_back();
+  }
   return true;
 }
 
@@ -485,9 +494,15 @@ void TaskTable::lose_attempt(const Found& at, const Error& why, bool tell) {
       !others && choice.attempts.empty() && context_.nodes.count(protocol::Role::miner, weights) > 0;
   if (!has_lead && (tired || hopeless)) {
     // Word against word; but the one has gone without signing, and would lead the next request astray too.
-    if (contested(choice))
+    const auto signed_by = [&](const protocol::Commitment& one) { return one.miner == *choice.supplier; };
+    if (contested(choice) && std::none_of(choice.segments.begin(), choice.segments.end(), signed_by))
       context_.conduct.strike(*choice.supplier,
                               "another miner could not reproduce the tokens it left unsigned");
+    if (why.kind == ErrorKind::unsupported && !choice.request.grammar.empty() && task.listener) {
+      // The request itself cannot be completed. What is complete of it is checked and paid for.
+      task.listener->on_failed(incomplete(choice, why));
+      return cancel(task.id);
+    }
     return fail_task(task.id, contested(choice) ? irreproducible() : incomplete(choice, why));
   }
   if (choice.attempts.size() < choice.copies)

@@ -268,7 +268,7 @@ TEST_F(MinerCoreTest, BeatsWhileAttachedAndHelpsNoRetryAgainstARefusalForGood) {
 TEST_F(MinerCoreTest, TheEngineMayCallAfterTheCoreIsGone) {
   auto core_of_its_own = std::make_unique<MinerCore>(executor, key, std::vector<engine::Engine*>{&engine});
   core_of_its_own->bind(attachment);
-  core_of_its_own->on_work(assign("late"));
+  core_of_its_own->on_work(attachment, assign("late"));
   core_of_its_own.reset();
   engine.running.rbegin()->second.callbacks.on_step(0, step(5), nullptr);
   engine.running.rbegin()->second.callbacks.on_finish(FinishReason::stop, {});

@@ -197,18 +197,20 @@ TEST_F(ResumeTest, GoesOnBehindEveryEventAndIsPaidOnce) {
       {"/v1/completions",
        {{"model", "tiny:q8_0"}, {"prompt", {"hi", "you"}}, {"stream", true}, {"seed", 5}}}};
   for (const auto& [path, body] : requests) {
-    const Stream whole = stream(0, body, {}, 1000, path);
-    ASSERT_EQ(whole.status, 200);
-    ASSERT_GE(whole.events.size(), 10u);
-    const std::int64_t paid = spent();
-    EXPECT_GT(paid, 0);
-    for (std::size_t last = 0; last + 2 < whole.events.size(); ++last) {
+    for (std::size_t last = 0;; ++last) {
+      const std::int64_t before = spent();
+      const Stream whole = stream(0, body, {}, 1000, path);
+      ASSERT_EQ(whole.status, 200);
+      ASSERT_GE(whole.events.size(), 10u);
+      const std::int64_t paid = spent();
+      EXPECT_GT(paid, before);
+      if (last + 2 >= whole.events.size()) break;
       const Stream rest = stream(1, body, whole.events[last].id, 1000, path);
       ASSERT_EQ(rest.events.size(), whole.events.size() - last - 1) << last;
       for (std::size_t i = 0; i < rest.events.size(); ++i)
         ASSERT_EQ(essence(rest.events[i]), essence(whole.events[last + 1 + i])) << last << " " << i;
+      EXPECT_EQ(spent(), paid);
     }
-    EXPECT_EQ(spent(), paid);
   }
 }
 
@@ -292,23 +294,39 @@ TEST_F(ResumeTest, WhoGoesOnAtTheSameRouterTakesItsTaskOver) {
   EXPECT_EQ(rest.events.back().data, "[DONE]");
 }
 
-TEST_F(ResumeTest, WhatWasPaidForLongAgoIsNotMadeAgain) {
-  silent_after(0, 5);
-  const Stream broken = stream(0, chat(), {}, 4);
-  const std::string id = broken.events.back().id;
-  const auto task = json::parse(broken.events.back().data)["id"].get<std::string>().substr(9);
-  const auto settle = [&](WallTime when) {
+// A stream that broke off, and was settled all the same; the id of its last event.
+class SettledResumeTest : public ResumeTest {
+ protected:
+  std::string broken_and_settled(ledger::TaskOutcome outcome, std::chrono::minutes ago) {
+    silent_after(0, 5);
+    const Stream broken = stream(0, chat(), {}, 4);
     there([&] {
       ledger::Settlement settlement;
-      settlement.task = TaskId(task);
+      settlement.task = TaskId(json::parse(broken.events.back().data)["id"].get<std::string>().substr(9));
       settlement.session = (*ledger_->list_sessions(account_, 1, {})).front().id;
-      return ledger_->settle_task(settlement, when).has_value();
+      settlement.outcome = outcome;
+      return ledger_->settle_task(settlement, executor_.wall_now() - ago).has_value();
     });
-  };
-  settle(executor_.wall_now() - std::chrono::minutes(11));
+    return broken.events.back().id;
+  }
+};
+
+TEST_F(SettledResumeTest, WhatWasPaidForLongAgoIsNotMadeAgain) {
+  const std::string id = broken_and_settled(ledger::TaskOutcome::unchecked, std::chrono::minutes(11));
   const Stream late = stream(1, chat(), id);
   EXPECT_EQ(late.status, 409);
   EXPECT_EQ(late.error["error"]["param"], "Last-Event-ID");
+}
+
+TEST_F(SettledResumeTest, WhatWasFoundWrongIsNotMadeAgain) {
+  const std::string id = broken_and_settled(ledger::TaskOutcome::invalid, std::chrono::minutes(1));
+  EXPECT_EQ(stream(1, chat(), id).status, 409);
+}
+
+TEST_F(SettledResumeTest, WhatIsPaidForIsMadeAgainThreeTimes) {
+  const std::string id = broken_and_settled(ledger::TaskOutcome::unchecked, std::chrono::minutes(1));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(stream(1, chat(), id).status, 200);
+  EXPECT_EQ(stream(1, chat(), id).status, 409);
 }
 
 TEST_F(ResumeTest, ASessionThatAnotherRouterHasIsWorthAnotherTry) {

@@ -222,5 +222,38 @@ TEST_F(SegmentTest, ASignedLieThatNobodyHasSeenIsTakenBackAndProven) {
   EXPECT_EQ(earned(first.id).micro, 0);
 }
 
+// Not streamed: what the liar signed is taken back, and is in nobody's way.
+TEST_F(SegmentTest, ALiarsSegmentDoesNotStandBeforeThoseOfWhoComesAfterIt) {
+  const Run run = submit(open(full()));
+  run.heard->streamed = false;
+  first.lies_at = 2;
+  first.send_segment(assigned(first), 0, 4);
+  first.send_segment(assigned(first), 4, 8);
+  links.cut(first.link);
+  second.object(assigned(second), 2);
+  second.send_segment(assigned(second), 0, 4);
+  second.send_segment(assigned(second), 4, 8);
+  links.cut(second.link);
+  FakeNode& validator = add_validator();
+  third.run(assigned(third));
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(earned(second.id).micro, 64);  // 105 * 8 / 13
+  EXPECT_EQ(earned(third.id).micro, 41);
+  EXPECT_TRUE(quarantined(first));
+  EXPECT_FALSE(quarantined(second));
+}
+
+// Its signature stands; one other miner's word is not enough to strike it.
+TEST_F(SegmentTest, WhoSignedIsNotStruckOnOneWordAgainstIt) {
+  links.cut(third.link);
+  const Run run = submit(open());
+  first.send_segment(assigned(first), 0, 4);
+  links.cut(first.link);
+  second.object(assigned(second), 2);
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(ledger->node(first.id)->strikes, 0u);
+}
+
 }  // namespace
 }  // namespace cortensor::router

@@ -755,5 +755,29 @@ TEST_F(SmallQueueTest, WaitingEndsAtATimeLimit) {
   EXPECT_EQ(second.heard->error->kind, ErrorKind::overloaded);
 }
 
+// Every miner finds the same, which says nothing about any of them.
+TEST_F(TaskTest, AGrammarThatLeadsNowhereIsTheRequestsFaultAndWhatIsCompleteIsPaidFor) {
+  FakeNode& one = add_miner();
+  FakeNode& two = add_miner();
+  std::vector<GenerationRequest> requests{request(1), request(2)};
+  for (GenerationRequest& each : requests) each.grammar = "root ::= \"a\"";
+  const auto session = open();
+  const Run run = submit(session, requests);
+  for (int i = 0; i < 4 && !run.heard->error; ++i)
+    for (FakeNode* node : {&one, &two})
+      for (const protocol::Assign& assign : node->heard<protocol::Assign>())
+        if (assign.request.sampling.seed == 1)
+          node->run(assign);
+        else
+          node->say(protocol::AttemptFailed{assign.attempt, ErrorKind::unsupported, "no token is left"});
+  ASSERT_TRUE(run.heard->error);
+  EXPECT_EQ(run.heard->error->kind, ErrorKind::unsupported);
+  EXPECT_EQ(core->tasks(), 0u);
+  EXPECT_EQ(ledger->list_tasks(session.id)->size(), 1u);
+  EXPECT_EQ(hold(session).micro, 1'000'000 - 110);
+  for (const auto& [link, node] : core->nodes().nodes())
+    EXPECT_EQ(node.models[0].record->reliability(executor.now()), 1) << node.id.value;
+}
+
 }  // namespace
 }  // namespace cortensor::router
