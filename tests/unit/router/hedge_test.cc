@@ -148,6 +148,41 @@ TEST_F(HedgeTest, WhoIsAsFastAsExpectedIsLeftAlone) {
   EXPECT_THAT(assigned(second), SizeIs(1));
 }
 
+TEST_F(HedgeTest, WhoSignsSomethingElseFirstTakesNothingFromTheOther) {
+  FakeNode& third = add_miner(1, 50);
+  FakeNode& validator = add_validator();
+  quick.lies_at = 1;
+  const Run run = late(open());
+  slow.send_steps(assigned(slow)[0], 0, 3);
+  quick.send_segment(assigned(quick)[0], 0, 4);
+  slow.send_segment(assigned(slow)[0], 3, 4);
+  links.cut(slow.link);
+  ASSERT_THAT(assigned(third), SizeIs(1));
+  third.run(assigned(third)[0]);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_EQ(run.heard->result->choices[0].outcome, ledger::TaskOutcome::valid);
+  EXPECT_EQ(earned(slow.id).micro, 32);
+  EXPECT_EQ(earned(third.id).micro, 73);
+  EXPECT_EQ(ledger->node(quick.id)->strikes, 1u);
+}
+
+TEST_F(HedgeTest, WhatTheLostOneSignedIsHeldAgainstWhatTheOtherMade) {
+  FakeNode& validator = add_validator();
+  slow.wrong_digest_at = 2;
+  const Run run = late(open());
+  slow.send_segment(assigned(slow)[0], 0, 4);
+  quick.send_steps(assigned(quick)[0], 0, 4);
+  links.cut(slow.link);
+  quick.send_steps(assigned(quick)[0], 4, SIZE_MAX);
+  quick.submit(assigned(quick)[0]);
+  EXPECT_FALSE(run.heard->result);
+  validator.judge();
+  ASSERT_TRUE(run.heard->result);
+  EXPECT_TRUE(quarantined(slow));
+  EXPECT_EQ(earned(slow.id).micro, 0);
+}
+
 TEST_F(HedgeTest, WhoGoesOnAtItsPaceIsNotLateHoweverLongTheAnswer) {
   slow.length = 100;
   submit(open(), {request(1, 150)});

@@ -98,7 +98,8 @@ TEST_F(SegmentTest, WhoComesToTheEndNeedsNoSegments) {
 TEST_F(SegmentTest, WhereSeveralAnswerEachIsPaidForItsOwn) {
   const Run run = submit(open(quorum(2, 2)));
   EXPECT_EQ(assigned(first).segment_tokens, 0u);
-  first.send_steps(assigned(first), 0, 6);
+  first.send_segment(assigned(first), 0, 4);  // nobody has asked for it
+  first.send_steps(assigned(first), 4, 6);
   links.cut(first.link);
   second.run(assigned(second));
   third.run(assigned(third));
