@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 from network import BINARY, MODEL_ID, Network, chat, wait_for
-from routers_test import PROGRAMS, Server
+from postgres import MISSING, Server
 
 
 def line(number, **more):
@@ -150,7 +150,7 @@ class Batches(unittest.TestCase):
             self.assertEqual(answers(content(network, again["output_file_id"])), answers(rows))
             self.assertIn("the books balance", network.audit())
 
-    @unittest.skipUnless((PROGRAMS / "initdb").exists(), "PostgreSQL is not installed")
+    @unittest.skipIf(MISSING, MISSING)
     def test_another_router_goes_on_with_the_batch_of_one_that_died(self):
         with Server() as server, Network(ledger=server.url) as one, Network(ledger=server.url, key=one.key) as other:
             one.add("miner-one", options=["--slots", "2"])

@@ -135,7 +135,8 @@ class BatchRun : public ::testing::Test {
           seeds.push_back(assign->request.sampling.seed);
           if (answering) node->run(*assign);
         }
-        if (std::holds_alternative<protocol::Check>(message)) node->judge();
+        if (const auto* check = std::get_if<protocol::Check>(&message); check != nullptr)
+          node->say(protocol::CheckResult{check->commitment.attempt, node->verdict(*check)});
       }
     };
     store_ = std::make_unique<ledger::BatchThread>(*ledger::open_batch_store(where), executor_);
