@@ -763,6 +763,7 @@ TEST_F(TaskTest, AGrammarThatLeadsNowhereIsTheRequestsFaultAndWhatIsCompleteIsPa
   for (GenerationRequest& each : requests) each.grammar = "root ::= \"a\"";
   const auto session = open();
   const Run run = submit(session, requests);
+  ASSERT_TRUE(run.task) << run.task.error().message;
   for (int i = 0; i < 4 && !run.heard->error; ++i)
     for (FakeNode* node : {&one, &two})
       for (const protocol::Assign& assign : node->heard<protocol::Assign>())
