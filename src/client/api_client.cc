@@ -360,7 +360,10 @@ std::optional<ApiClient::Loss> ApiClient::follow(const std::string& body, ChatSt
   if (stream.done && !stream.outcome.verdict.empty()) return std::nullopt;
   if (!response) {
     const ErrorKind kind = response.error().kind;
-    return Loss{response.error(), kind == ErrorKind::unavailable || kind == ErrorKind::timed_out};
+    // A router that dies in the handshake looks like one that is not the right one.
+    const bool passing = kind == ErrorKind::unavailable || kind == ErrorKind::timed_out ||
+                         (kind == ErrorKind::unauthenticated && stream.begun);
+    return Loss{response.error(), passing};
   }
   if (response->status / 100 == 2)
     return Loss{fail(ErrorKind::corrupt, "the answer ended without its proof"), !stream.last_id.empty()};

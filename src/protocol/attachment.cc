@@ -1,6 +1,7 @@
 #include "protocol/attachment.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -32,9 +33,9 @@ void Attachment::send(NodeMessage message) {
 void Attachment::tell_load() {
   if (!attached_) return;
   Heartbeat load = work_.load(*this);
-  std::swap(load.busy_slots, told_.busy_slots);
+  const std::uint32_t busy = std::exchange(load.busy_slots, told_.busy_slots);
   if (load == told_) return;
-  std::swap(load.busy_slots, told_.busy_slots);
+  load.busy_slots = busy;
   link_->send(told_ = std::move(load));
 }
 

@@ -202,7 +202,8 @@ class ReconnectTest : public ::testing::Test {
     if (script_[router].empty()) return;  // the connection is cut by an unused responder: 500
     const Says says = script_[router].front();
     script_[router].erase(script_[router].begin());
-    if (says.status != 200) return responder.respond(says.status, {}, says.text);
+    if (says.status != 200 || says.text.starts_with('{'))
+      return responder.respond(says.status, {}, says.text);
     http::Stream stream = responder.start_stream(200, http::sse_headers());
     stream.write(says.text);
     if (says.text.ends_with("[DONE]\n\n")) stream.finish();
@@ -212,13 +213,15 @@ class ReconnectTest : public ::testing::Test {
            "\"}}]}\n\n";
   }
 
-  Result<ChatOutcome> chat(std::size_t routers = 2) {
+  ApiClient client_of(std::size_t routers) const {
     std::vector<std::string> urls;
     for (std::size_t i = 0; i < routers; ++i)
       urls.push_back("http://127.0.0.1:" + std::to_string(servers_[i]->port()));
     using std::chrono::milliseconds;
-    ApiClient client(urls, "ctk_x", {}, {milliseconds(1), milliseconds(2), patience_});
-    return client.chat({}, [this](std::string_view text) { told_ += text; });
+    return ApiClient(urls, "ctk_x", {}, {milliseconds(1), milliseconds(2), patience_});
+  }
+  Result<ChatOutcome> chat(std::size_t routers = 2) {
+    return client_of(routers).chat({}, [this](std::string_view text) { told_ += text; });
   }
 
   const std::string end_ = "data: {\"choices\":[],\"cortensor\":{\"verdict\":\"VALID\"}}\n\ndata: [DONE]\n\n";
@@ -283,6 +286,16 @@ TEST_F(ReconnectTest, NothingIsRepeatedThatCannotHelp) {
   script_[0] = std::vector<Says>(9, {200, "data: " + away_ + "\n\n"});
   EXPECT_EQ(chat(1).error().message, "shutting down");
   EXPECT_EQ(heard_.size(), 2u);
+}
+
+TEST_F(ReconnectTest, OtherCallsGoToTheFirstRouterThatIsThere) {
+  script_[0] = {{503, away_}};
+  script_[1] = {
+      {200, "{}"}, {200, R"({"balance_microcredits": 5})"}, {200, R"({"balance_microcredits": 6})"}};
+  ApiClient client = client_of(2);
+  EXPECT_EQ(client.balance().value_or(0), 5);
+  EXPECT_EQ(client.balance().value_or(0), 6);
+  EXPECT_THAT(heard_, ::testing::ElementsAre("0 -", "1 -", "1 -", "1 -"));
 }
 
 TEST_F(ReconnectTest, PatienceEnds) {

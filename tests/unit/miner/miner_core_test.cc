@@ -266,8 +266,7 @@ TEST_F(MinerCoreTest, BeatsWhileAttachedAndHelpsNoRetryAgainstARefusalForGood) {
 }
 
 TEST_F(MinerCoreTest, TheEngineMayCallAfterTheCoreIsGone) {
-  auto core_of_its_own =
-      std::make_unique<MinerCore>(executor, key, std::vector<engine::Engine*>{&engine}, 4u);
+  auto core_of_its_own = std::make_unique<MinerCore>(executor, key, std::vector<engine::Engine*>{&engine}, 4);
   core_of_its_own->bind(attachment);
   core_of_its_own->on_work(attachment, assign("late"));
   core_of_its_own.reset();
