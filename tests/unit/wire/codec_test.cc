@@ -118,7 +118,7 @@ TEST(Codec, NamesTheFieldOfAHelloBeyondItsLimit) {
   EXPECT_EQ(error([](Hello& m) { m.models.assign(1, {}); }),
             "hello.models[0].manifest.id: expected 1 to 128 bytes, found 0");
   EXPECT_EQ(error([](Hello& m) { m.only_for.resize(65); }), "hello.only_for: expected 0 to 64, found 65");
-  EXPECT_EQ(error([](Hello& m) { m.only_for.resize(1); }),
+  EXPECT_EQ(error([](Hello& m) { m.only_for.assign(1, AccountId()); }),
             "hello.only_for[0]: expected 1 to 128 bytes, found 0");
   const auto with_model = [&](protocol::ModelOffer offer) {
     return error([&](Hello& m) { m.models.assign(2, offer); });
