@@ -114,7 +114,7 @@ int run(const std::string& join, const std::string& key_path, const std::string&
   hello.slots = slots;
   hello.isa = engine.isa_name();
 
-  miner::MinerCore core(executor, *key, {&engine});
+  miner::MinerCore core(executor, *key, {&engine}, slots);
   protocol::Attachment::Events events;
   events.attached = [&] { log::info("attached", {{"node", key->node_id().value}}); };
   events.refused_for_good = [&](const Error&) { executor.stop(); };
