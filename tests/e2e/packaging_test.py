@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 from network import BINARY, Network, chat, free_port, text_of, wait_for
 from postgres import MISSING, Server
@@ -18,11 +19,12 @@ STORY = "Tell me a long story about a robot and a castle."
 
 
 class Proxy:
-    """HAProxy as packaging/haproxy.cfg has it, but for addresses and the certificate."""
+    """HAProxy as packaging/haproxy.cfg has it, but for addresses and the certificate, and with a page that tells who is up."""
 
     def __init__(self, routers):
-        self.api_port = free_port()
+        self.api_port, self.page_port = free_port(), free_port()
         text = (PACKAGING / "haproxy.cfg").read_text()
+        text += f"\nlisten page\n    bind 127.0.0.1:{self.page_port}\n    stats enable\n    stats uri /\n"
         for pattern, by in [(r"bind :443 ssl .*", f"bind 127.0.0.1:{self.api_port}"), (r"log /dev/log local0", ""),
                             *[(rf"{name}\.example:7600", f"127.0.0.1:{router.api_port}") for name, router in routers.items()]]:
             text, count = re.subn(pattern, by, text)
@@ -40,6 +42,12 @@ class Proxy:
         self.process.terminate()
         self.process.wait()
         self.file.close()
+
+    def up(self):
+        """The routers that it takes for healthy."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}/;csv") as page:
+            rows = [row.split(",") for row in page.read().decode().splitlines()]
+        return {row[1] for row in rows if row[0] == "routers" and row[1] != "BACKEND" and row[rows[0].index("status")] == "UP"}
 
     def open(self):
         assert self.process.poll() is None
@@ -68,6 +76,7 @@ class HAProxy(unittest.TestCase):
                 self.assertTrue(printed.startswith(whole), printed)
                 busy[0].start_router()
                 wait_for(lambda: busy[0].attached(miner), "the miner to come back")
+                wait_for(lambda: proxy.up() == {"one", "two"}, "HAProxy to see both routers")
 
                 # A session of the one is answered for by the one, whichever the proxy has chosen first.
                 for router in (one, two):
