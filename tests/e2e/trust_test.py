@@ -149,6 +149,10 @@ class Lying(unittest.TestCase):
         self.assertEqual(self.cheat("cut")["first_wrong"], 5)
 
     def test_a_liar_that_leaves_before_it_signs_is_struck_by_those_who_should_go_on(self):
+        # On a busy machine the liar may be late enough for an honest miner to overtake it: another case, so once more.
+        self.assertTrue(any(self.vanishing_liar_is_struck() for _ in range(5)), "the liar was late each time")
+
+    def vanishing_liar_is_struck(self):
         with Network() as network:
             liar = network.add("liar", program=LIAR, subcommand=False, options=["--lie", "vanish"])
             network.add("one")
@@ -156,12 +160,15 @@ class Lying(unittest.TestCase):
             before = network.balance()
             session = network.open_session("none")
             events = network.stream(chat(STORY, session, max_tokens=40))
+            if "attempt_hedged" in network.router.log.read_text():
+                return False
             self.assertIn("could not be reproduced", events[-1]["error"]["message"])
             strikes = {node["id"]: node["strikes"] for node in network.get("/v1/nodes")["data"]}
             self.assertEqual({node: 1 if node == liar.id else 0 for node in strikes}, strikes)
             network.post(f"/v1/sessions/{session}/close", {})
             self.assertEqual(network.balance(), before)
             network.audit()
+            return True
 
     def test_one_honest_miner_gets_the_better_of_a_liar_that_leaves_before_it_signs(self):
         with Network() as network:
