@@ -162,6 +162,7 @@ class Lying(unittest.TestCase):
             events = network.stream(chat(STORY, session, max_tokens=40))
             if "attempt_hedged" in network.router.log.read_text():
                 return False
+            self.assertIn("error", events[-1], network.router.log.read_text())
             self.assertIn("could not be reproduced", events[-1]["error"]["message"])
             strikes = {node["id"]: node["strikes"] for node in network.get("/v1/nodes")["data"]}
             self.assertEqual({node: 1 if node == liar.id else 0 for node in strikes}, strikes)
