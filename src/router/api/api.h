@@ -64,7 +64,7 @@ class Api {
   Parsed<EventId> identify(const Caller& caller, const CompletionCall& call,
                            const std::optional<EventId>& resumed, TaskSpec& spec);
   // Counts that a complete answer is made again; false when that was too often.
-  bool again(const TaskId& task, WallTime now);
+  bool may_make_again(const TaskId& task, WallTime now);
   void embed(const Caller& caller, http::Request& request, http::Responder& responder);
   // The model that a call names; `session` becomes what the header says, which may not contradict the body.
   Parsed<const ServedModel*> model_of(const std::string& name, const http::Request& request,

@@ -98,13 +98,13 @@ Parsed<EventId> Api::identify(const Caller& caller, const CompletionCall& call,
         paid->settlement.outcome == ledger::TaskOutcome::failed)
       return over("found wrong, and nothing was charged; ask anew");
   }
-  if (settled && !again(spec.id, now))
+  if (settled && !may_make_again(spec.id, now))
     return over("complete, and made again " + std::to_string(kMadeAgain) + " times already");
   core_.cancel(spec.id);  // whoever began it here has lost its client, who is this one
   return event;
 }
 
-bool Api::again(const TaskId& task, WallTime now) {
+bool Api::may_make_again(const TaskId& task, WallTime now) {
   std::erase_if(made_again_, [&](const auto& one) { return one.second.first + kUnpaidFor < now; });
   return ++made_again_.try_emplace(task, now, 0).first->second.second <= kMadeAgain;
 }

@@ -136,7 +136,7 @@ struct Choice {
   // Signed by those who made the answer's beginning, as it came: of each attempt the latest, by rising count.
   std::vector<protocol::Commitment> segments;
   std::vector<protocol::Commitment> withdrawn;  // whose tokens were taken back
-  std::vector<protocol::Commitment> misfits;    // of them, those that the complete answer does not bear out
+  std::vector<protocol::Commitment> misfits;    // of both, those that the complete answer does not bear out
   std::size_t started = 0;                      // attempts so far that found room
   PrefixKeys prefix;                            // of the prompt; once a miner was looked for
   std::map<NodeId, Pause> pauses;               // miners that had no room
